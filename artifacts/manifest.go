@@ -1,0 +1,141 @@
+// Package artifacts defines the manifest of a paper's artifact, loads it with
+// every finding at once, and embeds the artifacts that reprise ships.
+//
+// Struct tags carry what a manifest field is: `yaml` its key, `doc` its
+// meaning, `required:"true"`, `enum:"a,b"`. The loader, the JSON schema and
+// the reference documentation are all made from them. A struct whose blank
+// field is tagged `oneof:"true"` takes exactly one of its keys. A scalar type
+// with an UnmarshalText method is decoded by it.
+package artifacts
+
+import (
+	"time"
+
+	"reprise/checks"
+)
+
+// Manifest describes one paper's artifact: what it claims, and how each claim
+// is put to the test.
+type Manifest struct {
+	Version     int                     `yaml:"reprise" required:"true" doc:"version of the manifest format; 1"`
+	Artifact    string                  `yaml:"artifact" required:"true" doc:"short name, as in reprise run NAME"`
+	Title       string                  `yaml:"title" required:"true" doc:"the paper's or artifact's title"`
+	Description string                  `yaml:"description" doc:"a paragraph on what the artifact is"`
+	Paper       Paper                   `yaml:"paper" doc:"the paper whose claims are tested"`
+	License     string                  `yaml:"license" doc:"SPDX identifier of the artifact's licence"`
+	Sources     map[string]Source       `yaml:"sources" doc:"code and data by name, each pinned"`
+	Platforms   map[string]Platform     `yaml:"platforms" doc:"machines the experiments can run on, by name"`
+	Experiments map[string]Experiment   `yaml:"experiments" required:"true" doc:"experiments by id: E1, E2, …"`
+	Claims      map[string]checks.Claim `yaml:"claims" doc:"claims by id: C1, C2, …"`
+
+	// File is the manifest's name as findings print it; Dir the folder that
+	// relative paths in it start from, empty for an embedded manifest.
+	File string `yaml:"-"`
+	Dir  string `yaml:"-"`
+	// Digest is the SHA-256 of the manifest's bytes in hexadecimal.
+	Digest string `yaml:"-"`
+}
+
+// Paper names a publication.
+type Paper struct {
+	Title   string   `yaml:"title" doc:"title, where it differs from the artifact's"`
+	Venue   string   `yaml:"venue" doc:"where and when it appeared, for example EuroSys '25"`
+	DOI     string   `yaml:"doi" doc:"digital object identifier without the resolver's address"`
+	URL     string   `yaml:"url" doc:"address of the paper"`
+	Authors []string `yaml:"authors" doc:"authors in order"`
+}
+
+// Source is code or data an experiment needs, pinned to a commit or a digest.
+// Exactly one of git, archive and path is given.
+type Source struct {
+	Git     string `yaml:"git" doc:"address of a git repository; needs commit"`
+	Commit  string `yaml:"commit" doc:"full commit hash, 40 hexadecimal digits"`
+	Archive string `yaml:"archive" doc:"address of a file or archive; needs sha256"`
+	SHA256  string `yaml:"sha256" doc:"digest of the archive, 64 hexadecimal digits"`
+	Path    string `yaml:"path" doc:"folder or file relative to the manifest; its content is digested"`
+}
+
+// Platform is a class of machine.
+type Platform struct {
+	Provider string   `yaml:"provider" required:"true" enum:"local,ssh,slurm,chameleon" doc:"who supplies the machine"`
+	Hosts    []string `yaml:"hosts" doc:"user@host of each machine (ssh)"`
+	Site     string   `yaml:"site" doc:"testbed site, for example CHI@UC (chameleon)"`
+	NodeType string   `yaml:"node_type" doc:"testbed node type, for example storage_nvme (chameleon)"`
+	Image    string   `yaml:"image" doc:"operating-system image (chameleon)"`
+	Count    int      `yaml:"count" doc:"number of machines; 1 when absent"`
+	Hours    float64  `yaml:"hours" doc:"length of the lease (chameleon)"`
+}
+
+// Experiment is one experiment: a command or built-in run at every point of a
+// matrix of parameters.
+type Experiment struct {
+	Title        string             `yaml:"title" required:"true" doc:"what is measured, in a line"`
+	HumanMinutes float64            `yaml:"human_minutes" doc:"minutes of a person's attention"`
+	Needs        []string           `yaml:"needs" doc:"experiments that must have succeeded before this one"`
+	Sources      []string           `yaml:"sources" doc:"names of the sources its steps use"`
+	Profiles     map[string]Profile `yaml:"profiles" required:"true" doc:"kick, local, paper: scale and budget of a run"`
+	Matrix       Matrix             `yaml:"matrix" doc:"axes whose combinations are run"`
+	Run          Run                `yaml:"run" required:"true" doc:"name of a built-in experiment, or a list of shell steps"`
+}
+
+// Profile scales an experiment: its budget, where it runs, and its parameters.
+type Profile struct {
+	Compute  Duration       `yaml:"compute" required:"true" doc:"time budget of the whole experiment; a step that runs longer is stopped"`
+	Memory   Size           `yaml:"memory" doc:"memory limit of one step"`
+	Disk     Size           `yaml:"disk" doc:"disk space the experiment needs"`
+	Platform string         `yaml:"platform" doc:"name of a platform; the local machine when absent"`
+	With     map[string]any `yaml:"with" doc:"parameters; a list under an axis' name replaces that axis, and seeds: [1, 2, 3] adds the axis seed"`
+}
+
+// Run is what a step of an experiment executes: a built-in or shell steps.
+type Run struct {
+	Builtin string
+	Steps   []ShellStep
+}
+
+// ShellStep is one command of an external program and how its output becomes
+// observations.
+type ShellStep struct {
+	Name    string            `yaml:"name" required:"true" doc:"name of the step, unique in its experiment"`
+	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; ${name} is replaced by the parameter of that name"`
+	Env     map[string]string `yaml:"env" doc:"environment variables; ${name} is replaced"`
+	Timeout Duration          `yaml:"timeout" doc:"time limit of this step"`
+	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`
+	Outputs []string          `yaml:"outputs" doc:"files (globs) that later steps of the same point find in their folder"`
+	Extract []Extract         `yaml:"extract" doc:"observations to read from what the step wrote"`
+}
+
+// Extract reads observations from a step's standard output or a file.
+type Extract struct {
+	From   string            `yaml:"from" doc:"stdout, stderr or a file's name; stdout when absent"`
+	Regex  *RegexExtract     `yaml:"regex" doc:"observations from lines that match"`
+	CSV    *CSVExtract       `yaml:"csv" doc:"observations from the rows of a table"`
+	JSON   *JSONExtract      `yaml:"json" doc:"observations from JSON, or one JSON value a line"`
+	Metric string            `yaml:"metric" doc:"name of the metric; may be absent where a named group or column metric gives it"`
+	Unit   string            `yaml:"unit" doc:"unit of the values; 1 for a plain ratio or count"`
+	Labels map[string]string `yaml:"labels" doc:"fixed labels"`
+}
+
+// RegexExtract matches whole lines from their first character.
+type RegexExtract struct {
+	Line string `yaml:"line" required:"true" doc:"regular expression, anchored at the line's start; the named group value is the number, the other named groups become labels"`
+}
+
+// CSVExtract reads a table with a header line.
+type CSVExtract struct {
+	Value  string   `yaml:"value" required:"true" doc:"column of the number"`
+	Labels []string `yaml:"labels" doc:"columns that become labels"`
+	Comma  string   `yaml:"comma" doc:"separator; a comma when absent"`
+}
+
+// JSONExtract follows a path: keys and [index] joined by dots, [*] for every element.
+type JSONExtract struct {
+	Value  string            `yaml:"value" required:"true" doc:"path of the number, for example jobs[*].read.lat_ns.mean"`
+	Labels map[string]string `yaml:"labels" doc:"label name to path; [*] stands for the same element as in value"`
+}
+
+// Duration is a length of time written as 20s, 8m, 4h or 1h30m.
+type Duration time.Duration
+
+// Size is a number of bytes written as 512MiB, 2GB or a plain number.
+type Size uint64

@@ -1,0 +1,8 @@
+package cmd
+
+import "github.com/spf13/cobra"
+
+// commands lists the verbs, each made in the file of its name.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{}
+}

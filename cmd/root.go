@@ -1,0 +1,99 @@
+// Package cmd is the command line: one file a verb, flags and words only.
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is everything the commands take from the world outside, so that tests
+// can give them another one.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	now            func() time.Time
+	// terminal says that standard input and output are a terminal which
+	// understands escape codes (and TERM is not dumb).
+	terminal bool
+	// color says that output may carry colour.
+	color bool
+}
+
+// Main runs the program and exits with a code from the table in exit.go.
+func Main() { os.Exit(Run()) }
+
+// Run is Main without the exit, for tests that are the program.
+func Run() int {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	a.terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
+	_, noColor := os.LookupEnv("NO_COLOR")
+	a.color = a.terminal && !noColor
+	return a.run(os.Args[1:])
+}
+
+func (a *app) run(args []string) int {
+	// The first Ctrl-C cancels the context and lets the command clean up; the
+	// second ends the process at once.
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		cancel(errInterrupted)
+		<-signals
+		os.Exit(ExitInterrupted)
+	}()
+
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		e = &exitError{code: ExitUsage, err: err}
+	}
+	if e.err != nil {
+		fmt.Fprintf(a.stderr, "reprise: error: %v\n", e.err)
+	}
+	for _, hint := range e.hints {
+		fmt.Fprintf(a.stderr, "reprise: hint: %s\n", hint)
+	}
+	return e.code
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "reprise",
+		Short: "Reproduce storage-systems papers and judge their claims",
+		Long: `Reprise reads a paper's artifact manifest, runs its experiments on the machines
+it asks for, and says, claim by claim, whether the published figure was
+reproduced.`,
+		Example: `  reprise run                        every artifact, kick profile, this machine
+  reprise run codesign --profile local
+  reprise list                       the artifacts and what they claim
+  reprise lint my/artifact.yaml      every mistake in a manifest, with its place`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(a.commands()...)
+	return root
+}
