@@ -11,6 +11,6 @@ type Claim struct {
 
 // Source says where a reference value comes from.
 type Source struct {
-	Where string `yaml:"where" required:"true" doc:"section, figure or table; for a paper other than the artifact's, the paper too"`
-	Kind  string `yaml:"kind" required:"true" enum:"text,table,figure,derived,author-statement" doc:"how exactly the source gives the value: in words, in a table, read off a figure, derived from theory, or only stated by an author"`
+	Where string `yaml:"where" required:"true" json:"where" doc:"section, figure or table; for a paper other than the artifact's, the paper too"`
+	Kind  string `yaml:"kind" required:"true" json:"kind" enum:"text,table,figure,derived,author-statement" doc:"how exactly the source gives the value: in words, in a table, read off a figure, derived from theory, or only stated by an author"`
 }
