@@ -2,10 +2,14 @@
 // every finding at once, and embeds the artifacts that reprise ships.
 //
 // Struct tags carry what a manifest field is: `yaml` its key, `doc` its
-// meaning, `required:"true"`, `enum:"a,b"`. The loader, the JSON schema and
-// the reference documentation are all made from them. A struct whose blank
-// field is tagged `oneof:"true"` takes exactly one of its keys. A scalar type
-// with an UnmarshalText method is decoded by it.
+// meaning, `required:"true"`, `enum:"a,b"`, `pattern` a regular expression for
+// the whole of a text, `keys` one for the keys of a map. The loader, the JSON
+// schema and the reference documentation are all made from them. A struct whose
+// blank field is tagged `oneof:"true"` takes exactly one of its keys; one with
+// fields tagged `form:"scalar"` and `form:"list"` stands for a single value or
+// a list. A scalar type with an UnmarshalText method is decoded by it, a type
+// with a Validate method checks itself, and one with a Shorthand method names
+// the key that a value which is no mapping is given to.
 package artifacts
 
 import (
@@ -18,15 +22,15 @@ import (
 // is put to the test.
 type Manifest struct {
 	Version     int                     `yaml:"reprise" required:"true" doc:"version of the manifest format; 1"`
-	Artifact    string                  `yaml:"artifact" required:"true" doc:"short name, as in reprise run NAME"`
+	Artifact    string                  `yaml:"artifact" required:"true" pattern:"[a-z][a-z0-9-]*" doc:"short name, as in reprise run NAME"`
 	Title       string                  `yaml:"title" required:"true" doc:"the paper's or artifact's title"`
 	Description string                  `yaml:"description" doc:"a paragraph on what the artifact is"`
 	Paper       Paper                   `yaml:"paper" doc:"the paper whose claims are tested"`
 	License     string                  `yaml:"license" doc:"SPDX identifier of the artifact's licence"`
-	Sources     map[string]Source       `yaml:"sources" doc:"code and data by name, each pinned"`
-	Platforms   map[string]Platform     `yaml:"platforms" doc:"machines the experiments can run on, by name"`
-	Experiments map[string]Experiment   `yaml:"experiments" required:"true" doc:"experiments by id: E1, E2, …"`
-	Claims      map[string]checks.Claim `yaml:"claims" doc:"claims by id: C1, C2, …"`
+	Sources     map[string]Source       `yaml:"sources" keys:"[A-Za-z_][A-Za-z0-9_-]*" doc:"code and data by name, each pinned"`
+	Platforms   map[string]Platform     `yaml:"platforms" keys:"[A-Za-z_][A-Za-z0-9_-]*" doc:"machines the experiments can run on, by name"`
+	Experiments map[string]Experiment   `yaml:"experiments" required:"true" keys:"E[1-9][0-9]*" doc:"experiments by id: E1, E2, …"`
+	Claims      map[string]checks.Claim `yaml:"claims" keys:"C[1-9][0-9]*" doc:"claims by id: C1, C2, …"`
 
 	// File is the manifest's name as findings print it; Dir the folder that
 	// relative paths in it start from, empty for an embedded manifest.
@@ -73,7 +77,7 @@ type Experiment struct {
 	HumanMinutes float64            `yaml:"human_minutes" doc:"minutes of a person's attention"`
 	Needs        []string           `yaml:"needs" doc:"experiments that must have succeeded before this one"`
 	Sources      []string           `yaml:"sources" doc:"names of the sources its steps use"`
-	Profiles     map[string]Profile `yaml:"profiles" required:"true" doc:"kick, local, paper: scale and budget of a run"`
+	Profiles     map[string]Profile `yaml:"profiles" required:"true" keys:"kick|local|paper" doc:"kick, local, paper: scale and budget of a run"`
 	Matrix       Matrix             `yaml:"matrix" doc:"axes whose combinations are run"`
 	Run          Run                `yaml:"run" required:"true" doc:"name of a built-in experiment, or a list of shell steps"`
 }
@@ -84,13 +88,13 @@ type Profile struct {
 	Memory   Size           `yaml:"memory" doc:"memory limit of one step"`
 	Disk     Size           `yaml:"disk" doc:"disk space the experiment needs"`
 	Platform string         `yaml:"platform" doc:"name of a platform; the local machine when absent"`
-	With     map[string]any `yaml:"with" doc:"parameters; a list under an axis' name replaces that axis, and seeds: [1, 2, 3] adds the axis seed"`
+	With     map[string]any `yaml:"with" keys:"[A-Za-z_][A-Za-z0-9_]*" doc:"parameters; a list under an axis' name replaces that axis, and seeds: [1, 2, 3] adds the axis seed"`
 }
 
 // Run is what a step of an experiment executes: a built-in or shell steps.
 type Run struct {
-	Builtin string
-	Steps   []ShellStep
+	Builtin string      `form:"scalar" doc:"name of a built-in experiment"`
+	Steps   []ShellStep `form:"list" doc:"steps run in order at every point of the matrix"`
 }
 
 // ShellStep is one command of an external program and how its output becomes
