@@ -13,6 +13,9 @@
 package artifacts
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"reprise/checks"
@@ -76,7 +79,8 @@ type Experiment struct {
 	Title        string             `yaml:"title" required:"true" doc:"what is measured, in a line"`
 	HumanMinutes float64            `yaml:"human_minutes" doc:"minutes of a person's attention"`
 	Needs        []string           `yaml:"needs" doc:"experiments that must have succeeded before this one"`
-	Sources      []string           `yaml:"sources" doc:"names of the sources its steps use"`
+	Sources      []string           `yaml:"sources" doc:"names of the sources its steps use; a step finds each at REPRISE_SOURCE_NAME"`
+	Exclusive    bool               `yaml:"exclusive" doc:"its steps measure wall-clock time: nothing else runs on their machine"`
 	Profiles     map[string]Profile `yaml:"profiles" required:"true" keys:"kick|local|paper" doc:"kick, local, paper: scale and budget of a run"`
 	Matrix       Matrix             `yaml:"matrix" doc:"axes whose combinations are run"`
 	Run          Run                `yaml:"run" required:"true" doc:"name of a built-in experiment, or a list of shell steps"`
@@ -101,7 +105,7 @@ type Run struct {
 // observations.
 type ShellStep struct {
 	Name    string            `yaml:"name" required:"true" doc:"name of the step, unique in its experiment"`
-	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; ${name} is replaced by the parameter of that name"`
+	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; every parameter is a variable of its name: ${size}"`
 	Env     map[string]string `yaml:"env" doc:"environment variables; ${name} is replaced"`
 	Timeout Duration          `yaml:"timeout" doc:"time limit of this step"`
 	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`
@@ -143,3 +147,15 @@ type Duration time.Duration
 
 // Size is a number of bytes written as 512MiB, 2GB or a plain number.
 type Size uint64
+
+// ExperimentIDs lists the experiments' ids in order: E2 before E10.
+func (m *Manifest) ExperimentIDs() []string { return sortedIDs(m.Experiments) }
+
+// ClaimIDs lists the claims' ids in order.
+func (m *Manifest) ClaimIDs() []string { return sortedIDs(m.Claims) }
+
+func sortedIDs[V any](byID map[string]V) []string {
+	return slices.SortedFunc(maps.Keys(byID), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,6 +28,16 @@ type app struct {
 	terminal bool
 	// color says that output may carry colour.
 	color bool
+
+	mu     sync.Mutex
+	forced []func() // called when a second Ctrl-C ends the process at once
+}
+
+// onForcedExit has f called before a second Ctrl-C ends the process.
+func (a *app) onForcedExit(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forced = append(a.forced, f)
 }
 
 // Main runs the program and exits with a code from the table in exit.go.
@@ -48,13 +59,20 @@ func (a *app) run(args []string) int {
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer close(signals)
 	defer signal.Stop(signals)
 	go func() {
 		if _, ok := <-signals; !ok {
 			return
 		}
 		cancel(errInterrupted)
-		<-signals
+		if _, ok := <-signals; !ok {
+			return
+		}
+		a.mu.Lock()
+		for _, f := range a.forced {
+			f()
+		}
 		os.Exit(ExitInterrupted)
 	}()
 

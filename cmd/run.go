@@ -1,0 +1,302 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"reprise/artifacts"
+	"reprise/checks"
+	"reprise/runner"
+	"reprise/runner/event"
+	"reprise/runner/node"
+	"reprise/runner/source"
+	"reprise/runner/store"
+	"reprise/tui"
+)
+
+type runFlags struct {
+	profile  string
+	only     []string
+	params   []string
+	jobs     int
+	fresh    bool
+	dryRun   bool
+	json     bool
+	headless bool
+	store    string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [ARTIFACT|PATH …]",
+		Short: "Run experiments and judge the claims they decide",
+		Long: `Run the experiments of artifacts and print a verdict on every claim. Without an
+argument every artifact that reprise ships is run; a PATH is a manifest or the
+folder of one.
+
+Results are kept by the content of what was run: parameters, commands, sources.
+What has been measured before is reused; every step that does run says why.
+Ctrl-C stops the running steps and keeps what has finished; a second Ctrl-C
+ends at once.
+
+Exit codes: 0 every decided claim reproduced, 1 a claim not or only partly
+reproduced, 2 usage, 3 invalid manifest, 4 a step failed, 5 machine, disk or
+network failed, 6 a claim could not be decided, 130 interrupted.`,
+		Example: `  reprise run                                  every artifact, kick profile
+  reprise run codesign --profile local         the scale for a laptop
+  reprise run codesign --only E1 --param n=1M  one experiment, another length
+  reprise run my/artifact --dry-run            what would run, and why
+  reprise run --headless --json > events.jsonl for CI`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.profile, "profile", "kick", "scale of the run: kick, local or paper")
+	flags.StringSliceVar(&f.only, "only", nil, "run these experiments only (E1,E3)")
+	flags.StringArrayVar(&f.params, "param", nil, "set a parameter, `name=value`; a list a,b,c makes an axis; may be repeated")
+	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "steps that run at once")
+	flags.BoolVar(&f.fresh, "fresh", false, "measure again whatever is stored")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the steps and why each would run, and end")
+	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
+	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
+	flags.StringVar(&f.store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
+	return c
+}
+
+func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error {
+	manifests, err := a.loadAll(args)
+	if err != nil {
+		return err
+	}
+	params, err := parseParams(f.params)
+	if err != nil {
+		return fail(ExitUsage, err, "write --param name=value")
+	}
+	if f.jobs < 1 {
+		return fail(ExitUsage, fmt.Errorf("--jobs %d: at least one step has to run", f.jobs))
+	}
+	here := node.NewLocal()
+	plan, err := runner.NewPlan(manifests, runner.Options{
+		Profile: f.profile, Only: f.only, Params: params, Platform: here.Platform(), SourceKey: source.Key,
+	})
+	if err != nil {
+		return fail(ExitUsage, err)
+	}
+	if len(plan.Steps) == 0 {
+		return fail(ExitUsage, fmt.Errorf("no experiment has a profile %q", f.profile), "reprise show NAME lists an artifact's profiles")
+	}
+	root, err := a.storeDir(f.store)
+	if err != nil {
+		return err
+	}
+	kept, err := store.Open(root)
+	if err != nil {
+		return fail(ExitInfrastructure, err, "choose another folder with --store")
+	}
+	if f.dryRun {
+		return a.printPlan(plan, kept, f)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fail(ExitInfrastructure, err)
+	}
+	engine := &runner.Engine{
+		Store: kept, Node: here, Self: self, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Fetch: source.Cache{Dir: filepath.Join(root, "sources")}.Fetch,
+	}
+	a.onForcedExit(here.Kill)
+
+	var show event.Subscriber
+	switch {
+	case f.json:
+		lines := json.NewEncoder(a.stdout)
+		show = func(e event.Event) { _ = lines.Encode(e) }
+	default:
+		show = tui.NewPlain(a.stderr, a.color).Show
+	}
+	summary, err := engine.Execute(cmd.Context(), plan, exitCode, show)
+	if err != nil {
+		return fail(ExitInfrastructure, err)
+	}
+	if !f.json {
+		a.printVerdicts(plan, summary)
+	}
+	if code := exitCode(summary); code != ExitOK {
+		return fail(code, nil)
+	}
+	return nil
+}
+
+// loadAll loads the manifests the arguments name, all shipped ones without
+// arguments, and prints every finding of all of them.
+func (a *app) loadAll(args []string) ([]*artifacts.Manifest, error) {
+	if len(args) == 0 {
+		args = artifacts.EmbeddedNames()
+	}
+	var manifests []*artifacts.Manifest
+	seen := map[string]bool{}
+	invalid := false
+	for _, arg := range args {
+		m, findings, err := artifacts.Find(arg)
+		if err != nil {
+			var missing *artifacts.NotFoundError
+			if errors.As(err, &missing) {
+				return nil, fail(ExitUsage, err, missing.Suggestion())
+			}
+			return nil, fail(ExitManifest, err)
+		}
+		if err := findings.Print(a.stderr); err != nil {
+			return nil, fail(ExitInfrastructure, err)
+		}
+		if len(findings.Errors()) > 0 {
+			invalid = true
+			continue
+		}
+		if seen[m.Artifact] {
+			return nil, fail(ExitUsage, fmt.Errorf("artifact %s is named twice", m.Artifact))
+		}
+		seen[m.Artifact] = true
+		manifests = append(manifests, m)
+	}
+	if invalid {
+		return nil, fail(ExitManifest, errors.New("the manifest is invalid; nothing was run"))
+	}
+	return manifests, nil
+}
+
+func parseParams(given []string) (map[string]any, error) {
+	params := map[string]any{}
+	for _, p := range given {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--param %q has no name or no value", p)
+		}
+		if _, twice := params[name]; twice {
+			return nil, fmt.Errorf("--param %s is given twice", name)
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+// storeDir is where runs and results are kept.
+func (a *app) storeDir(flag string) (string, error) {
+	home, err := os.UserHomeDir()
+	switch {
+	case flag != "":
+		return flag, nil
+	case a.getenv("REPRISE_STORE") != "":
+		return a.getenv("REPRISE_STORE"), nil
+	case a.getenv("XDG_STATE_HOME") != "":
+		return filepath.Join(a.getenv("XDG_STATE_HOME"), "reprise"), nil
+	case err == nil:
+		return filepath.Join(home, ".local", "state", "reprise"), nil
+	}
+	return "", fail(ExitInfrastructure, fmt.Errorf("no folder for results: %w", err), "choose one with --store")
+}
+
+func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags) error {
+	run := 0
+	for _, s := range p.Steps {
+		result, err := kept.Lookup(s.Key)
+		why := "reused from run "
+		switch {
+		case f.fresh:
+			why = "would run: asked for by --fresh"
+			run++
+		case result != nil:
+			why += result.Run
+		default:
+			why = "would run: " + kept.Why(s.ID, s.Key, s.Parts, err)
+			run++
+		}
+		if f.json {
+			line, err := json.Marshal(map[string]any{"step": s.ID, "key": s.Key, "params": s.Params, "after": s.After, "run": result == nil || f.fresh, "reason": why})
+			if err != nil {
+				return fail(ExitInfrastructure, err)
+			}
+			fmt.Fprintf(a.stdout, "%s\n", line)
+			continue
+		}
+		fmt.Fprintf(a.stdout, "%s  %s\n", s.ID, why)
+	}
+	if !f.json {
+		fmt.Fprintf(a.stdout, "%d steps, %d would run, %d would be reused\n", len(p.Steps), run, len(p.Steps)-run)
+	}
+	return nil
+}
+
+func (a *app) printVerdicts(p *runner.Plan, s runner.Summary) {
+	var list []tui.Artifact
+	for _, m := range p.Artifacts {
+		list = append(list, tui.Artifact{Name: m.Artifact, Verdicts: s.Verdicts[m.Artifact]})
+	}
+	width := 100
+	if out, ok := a.stdout.(*os.File); ok && a.terminal {
+		if w, _, err := term.GetSize(int(out.Fd())); err == nil {
+			width = w
+		}
+	}
+	if len(s.Claims) > 0 {
+		fmt.Fprintln(a.stdout)
+		tui.Verdicts(a.stdout, list, width, a.color)
+		fmt.Fprintln(a.stdout)
+	}
+	fmt.Fprintf(a.stdout, "%s. Records: %s\n", tally(s), s.Dir)
+}
+
+// tally counts the verdicts in words.
+func tally(s runner.Summary) string {
+	var parts []string
+	total := 0
+	for _, o := range []checks.Outcome{checks.Reproduced, checks.Partial, checks.Inconclusive, checks.NotReproduced, checks.Error, checks.Skipped} {
+		if n := s.Claims[o]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, o))
+			total += n
+		}
+	}
+	if total == 0 {
+		return "no claims"
+	}
+	return fmt.Sprintf("%d claims: %s", total, strings.Join(parts, ", "))
+}
+
+// exitCode is the worst that happened, in the order of the table in exit.go:
+// a run that could not be made says nothing about the claims.
+func exitCode(s runner.Summary) int {
+	switch {
+	case s.Interrupted:
+		return ExitInterrupted
+	case s.Failures[event.InfrastructureFailure] > 0:
+		return ExitInfrastructure
+	case s.Failures[event.ExperimentFailure]+s.Failures[event.ConfigurationFailure] > 0:
+		return ExitStepFailed
+	case s.Claims[checks.NotReproduced]+s.Claims[checks.Partial]+s.Claims[checks.Error] > 0:
+		return ExitNotReproduced
+	case s.Claims[checks.Inconclusive] > 0:
+		return ExitInconclusive
+	}
+	return ExitOK
+}
+
+// version is the program's version and, where the build knows it, its commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	return v
+}

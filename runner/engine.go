@@ -1,0 +1,537 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"reprise/artifacts"
+	"reprise/checks"
+	"reprise/runner/event"
+	"reprise/runner/node"
+	"reprise/runner/store"
+)
+
+// Engine executes plans.
+type Engine struct {
+	Store   *store.Store
+	Node    node.Node
+	Self    string // path of this program, for the children that run built-ins
+	Version string // of this program
+	Jobs    int    // steps at once
+	Fresh   bool   // run every step, whatever is stored
+	Now     func() time.Time
+	// Fetch brings a source to the node and gives its folder or file.
+	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
+}
+
+// Summary is what a run came to.
+type Summary struct {
+	Run         string
+	Dir         string
+	Interrupted bool
+	Verdicts    map[string][]checks.Verdict // by artifact
+	Claims      map[checks.Outcome]int
+	Steps       map[string]int // by status; "reused" too
+	Failures    map[event.Class]int
+}
+
+// outcome is how one step ended.
+type outcome struct {
+	step         *Step
+	status       event.Status
+	class        event.Class
+	why          string
+	reused       bool
+	dir          string // of its result
+	observations []checks.Observation
+}
+
+// Execute runs the plan's steps, each once those it waits for have succeeded,
+// and judges every claim as soon as its experiment has ended. When ctx is
+// cancelled the running steps are stopped, what has finished is kept, and the
+// claims are judged on that. exit turns the summary into the process's exit
+// code for the log. An error means that the run could not be recorded.
+func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, subscribers ...event.Subscriber) (Summary, error) {
+	started := e.Now()
+	run, err := e.Store.NewRun(started)
+	if err != nil {
+		return Summary{}, err
+	}
+	log := event.NewLog(run.ID, run, e.Now, subscribers...)
+	x := &execution{
+		Engine: e, plan: p, run: run, log: log,
+		steps:    p.ByName(),
+		outcomes: map[string]outcome{},
+		left:     map[ExperimentID]int{},
+		sum: Summary{
+			Run: run.ID, Dir: run.Dir, Verdicts: map[string][]checks.Verdict{},
+			Claims: map[checks.Outcome]int{}, Steps: map[string]int{}, Failures: map[event.Class]int{},
+		},
+	}
+	ids := make([]string, len(p.Artifacts))
+	for i, m := range p.Artifacts {
+		ids[i] = m.Artifact
+	}
+	log.Emit(event.RunStarted{
+		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: e.Node.Platform(),
+		CPUs: runtime.NumCPU(), Folder: run.Dir, Steps: len(p.Steps),
+	})
+	x.walk(ctx)
+	x.sum.Interrupted = ctx.Err() != nil
+	end := event.RunFinished{Outcome: "finished", Exit: exit(x.sum), Seconds: e.Now().Sub(started).Seconds(), Claims: map[string]int{}, Steps: x.sum.Steps}
+	if x.sum.Interrupted {
+		end.Outcome = "interrupted"
+	}
+	for outcome, n := range x.sum.Claims {
+		end.Claims[string(outcome)] = n
+	}
+	log.Emit(end)
+	return x.sum, errors.Join(log.Err(), run.Close())
+}
+
+// execution is the state of one walk over a plan; only walk's goroutine
+// touches it.
+type execution struct {
+	*Engine
+	plan     *Plan
+	run      *store.Run
+	log      *event.Log
+	steps    map[string]*Step
+	outcomes map[string]outcome
+	left     map[ExperimentID]int // steps of an experiment that have not ended
+	sum      Summary
+}
+
+func (x *execution) walk(ctx context.Context) {
+	waiting := map[string]int{}
+	next := map[string][]*Step{}
+	var ready []*Step
+	for _, s := range x.plan.Steps {
+		x.left[ExperimentID{s.Artifact, s.Experiment}]++
+		waiting[s.ID] = len(s.After)
+		for _, id := range s.After {
+			next[id] = append(next[id], s)
+		}
+		if len(s.After) == 0 {
+			ready = append(ready, s)
+		}
+	}
+	for _, m := range x.plan.Artifacts {
+		for _, id := range m.ExperimentIDs() {
+			if x.left[ExperimentID{m.Artifact, id}] == 0 {
+				x.judge(m, id)
+			}
+		}
+	}
+	ended := make(chan outcome)
+	running, exclusive := 0, false
+	for len(ready) > 0 || running > 0 {
+		for len(ready) > 0 && running < max(x.Jobs, 1) && !exclusive {
+			s := ready[0]
+			if s.Exclusive && running > 0 {
+				break
+			}
+			ready = ready[1:]
+			running++
+			exclusive = s.Exclusive
+			blocked := x.blockedBy(s)
+			inputs := x.inputs(s)
+			go func() { ended <- x.step(ctx, s, blocked, inputs) }()
+		}
+		o := <-ended
+		running--
+		exclusive = false
+		x.finish(o)
+		for _, s := range next[o.step.ID] {
+			if waiting[s.ID]--; waiting[s.ID] == 0 {
+				ready = append(ready, s)
+			}
+		}
+	}
+}
+
+// blockedBy names a step that s needs and that did not succeed.
+func (x *execution) blockedBy(s *Step) string {
+	for _, id := range s.After {
+		if x.outcomes[id].status != event.Done {
+			return id
+		}
+	}
+	return ""
+}
+
+func (x *execution) inputs(s *Step) []outcome {
+	var in []outcome
+	for _, id := range s.Inputs {
+		in = append(in, x.outcomes[id])
+	}
+	return in
+}
+
+func (x *execution) finish(o outcome) {
+	x.outcomes[o.step.ID] = o
+	if o.reused {
+		x.sum.Steps["reused"]++
+	} else {
+		x.sum.Steps[string(o.status)]++
+	}
+	if o.status == event.Failed {
+		x.sum.Failures[o.class]++
+	}
+	id := ExperimentID{o.step.Artifact, o.step.Experiment}
+	if x.left[id]--; x.left[id] > 0 {
+		return
+	}
+	for _, m := range x.plan.Artifacts {
+		if m.Artifact == id.Artifact {
+			x.judge(m, id.Experiment)
+		}
+	}
+}
+
+// judge evaluates the claims of one experiment, all of whose steps have ended.
+func (x *execution) judge(m *artifacts.Manifest, experiment string) {
+	claims := map[string]checks.Claim{}
+	for id, c := range m.Claims {
+		if c.Experiment == experiment {
+			claims[id] = c
+		}
+	}
+	if len(claims) == 0 {
+		return
+	}
+	in := checks.Input{Profile: x.plan.Profile, Experiments: map[string]checks.Status{}}
+	status := checks.Status{State: checks.OK}
+	if why, left := x.plan.Left[ExperimentID{m.Artifact, experiment}]; left {
+		status = checks.Status{State: checks.NotRun, Reason: why}
+	}
+	for _, s := range x.plan.Steps {
+		if s.Artifact != m.Artifact || s.Experiment != experiment {
+			continue
+		}
+		o := x.outcomes[s.ID]
+		in.Observations = append(in.Observations, o.observations...)
+		if status.State != checks.OK {
+			continue
+		}
+		switch o.status {
+		case event.Failed:
+			status = checks.Status{State: checks.Failed, Reason: fmt.Sprintf("%s failed: %s", s.ID, o.why)}
+		case event.Cancelled:
+			status = checks.Status{State: checks.NotRun, Reason: "interrupted"}
+		case event.SkippedOn:
+			status = checks.Status{State: checks.Failed, Reason: o.why}
+		}
+	}
+	in.Experiments[experiment] = status
+	for _, v := range checks.Evaluate(claims, in) {
+		x.sum.Claims[v.Outcome]++
+		x.sum.Verdicts[m.Artifact] = append(x.sum.Verdicts[m.Artifact], v)
+		x.log.Emit(event.Judged{Artifact: m.Artifact, Verdict: v})
+	}
+}
+
+// step brings one step to its end; it runs beside others.
+func (x *execution) step(ctx context.Context, s *Step, blocked string, inputs []outcome) outcome {
+	o := outcome{step: s}
+	if blocked != "" {
+		o.status, o.why = event.SkippedOn, blocked+" did not succeed"
+		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
+		return o
+	}
+	if ctx.Err() != nil {
+		o.status, o.why = event.Cancelled, "interrupted"
+		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status})
+		return o
+	}
+	why := "asked for by --fresh"
+	if !x.Fresh {
+		result, err := x.Store.Lookup(s.Key)
+		if result != nil {
+			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
+				o.status, o.reused, o.dir = event.Done, true, result.Dir
+				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+				o.observations = x.observe(s, list)
+				return o
+			} else {
+				err = fmt.Errorf("%w: %w", store.ErrDamaged, bad)
+			}
+		}
+		why = x.Store.Why(s.ID, s.Key, s.Parts, err)
+	}
+	end := event.StepFinished{Step: s.ID}
+	attempt, err := x.run.Begin(s.ID, s.Key, s.Parts, x.Node.Name(), x.Now())
+	if err != nil {
+		end.Status, end.Class, end.Error = event.Failed, event.InfrastructureFailure, err.Error()
+	} else {
+		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: x.Node.Name(), Reason: why, Log: attempt.Dir})
+		o.observations = x.attempt(ctx, s, attempt, inputs, &end, &o)
+	}
+	o.status, o.class, o.why = end.Status, end.Class, end.Error
+	x.log.Emit(end)
+	return o
+}
+
+// observe adds the runner's labels and shows the observations.
+func (x *execution) observe(s *Step, list []checks.Observation) []checks.Observation {
+	out := make([]checks.Observation, len(list))
+	for i, o := range list {
+		labels := maps.Clone(s.Labels)
+		maps.Copy(labels, o.Labels)
+		o.Labels = labels
+		out[i] = o
+		x.log.Emit(event.Observed{Step: s.ID, Observation: o})
+	}
+	return out
+}
+
+// attempt runs the step's command, takes in what it reports, and stores the
+// result. It fills in how the step ended.
+func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inputs []outcome, end *event.StepFinished, o *outcome) []checks.Observation {
+	fail := func(class event.Class, err error) []checks.Observation {
+		end.Status, end.Class, end.Error = event.Failed, class, err.Error()
+		if bad := a.Failed(end.Error); bad != nil {
+			x.log.Emit(event.Warned{Step: s.ID, Message: bad.Error()})
+		}
+		return nil
+	}
+	stdout, err := os.Create(filepath.Join(a.Dir, store.StdoutFile))
+	if err != nil {
+		return fail(event.InfrastructureFailure, err)
+	}
+	defer func() { _ = stdout.Close() }()
+	stderr, err := os.Create(filepath.Join(a.Dir, store.StderrFile))
+	if err != nil {
+		return fail(event.InfrastructureFailure, err)
+	}
+	defer func() { _ = stderr.Close() }()
+
+	command := node.Command{Dir: a.Work, Limit: s.Limit, Memory: s.Memory, Stdout: stdout, Stderr: stderr}
+	report := &reportReader{progress: func(p progress) {
+		x.log.Emit(event.StepProgress{Step: s.ID, Done: p.Done, Total: p.Total, Doing: p.Doing})
+	}}
+	for name, source := range s.Sources {
+		path, err := x.Fetch(ctx, x.manifest(s.Artifact), name, source)
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			return fail(event.InfrastructureFailure, fmt.Errorf("source %s: %w", name, err))
+		}
+		command.Env = append(command.Env, SourceVariable(name)+"="+path)
+	}
+	if s.Builtin != nil {
+		params, err := json.Marshal(s.Params)
+		if err != nil {
+			return fail(event.ConfigurationFailure, err)
+		}
+		command.Argv = []string{x.Self, "exec", s.Builtin.Name, string(params)}
+		command.Stdout = report
+		if s.Memory > 0 {
+			// The collector keeps below the limit where it can.
+			command.Env = append(command.Env, fmt.Sprintf("GOMEMLIMIT=%d", s.Memory/10*9))
+		}
+	} else {
+		if err := placeInputs(a.Work, inputs); err != nil {
+			return fail(event.InfrastructureFailure, err)
+		}
+		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
+		command.Env = append(command.Env, shellEnv(s)...)
+	}
+	r, err := x.Node.Run(ctx, command)
+	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
+		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS
+	if err != nil {
+		return fail(event.InfrastructureFailure, err)
+	}
+	if err := failure(r, s); err != nil {
+		if r.End == node.Stopped {
+			end.Status = event.Cancelled
+			if bad := a.Failed("interrupted"); bad != nil {
+				x.log.Emit(event.Warned{Step: s.ID, Message: bad.Error()})
+			}
+			return nil
+		}
+		end.Tail = tail(filepath.Join(a.Dir, store.StderrFile))
+		return fail(event.ExperimentFailure, err)
+	}
+	list := report.list
+	lines := report.observations.Bytes()
+	if s.Builtin != nil {
+		err = report.end()
+	} else {
+		for _, spec := range s.Shell.Extract {
+			found, bad := extract(spec, stdout.Name(), stderr.Name(), a.Work)
+			if bad != nil {
+				return fail(event.ExperimentFailure, bad)
+			}
+			list = append(list, found...)
+		}
+		lines, err = encodeObservations(list)
+	}
+	if err != nil {
+		return fail(event.ExperimentFailure, err)
+	}
+	if s.Builtin == nil {
+		if err := checkOutputs(a.Work, s.Shell.Outputs); err != nil {
+			return fail(event.ExperimentFailure, err)
+		}
+	}
+	result, err := a.Done(r.Usage, lines, len(list))
+	if err != nil {
+		return fail(event.InfrastructureFailure, err)
+	}
+	o.dir = result.Dir
+	end.Status, end.Observations = event.Done, len(list)
+	return x.observe(s, list)
+}
+
+func (x *execution) manifest(artifact string) *artifacts.Manifest {
+	for _, m := range x.plan.Artifacts {
+		if m.Artifact == artifact {
+			return m
+		}
+	}
+	return nil
+}
+
+// failure says in words how a command that did not succeed ended.
+func failure(r node.Result, s *Step) error {
+	switch r.End {
+	case node.Exited:
+		if r.ExitCode == 0 {
+			return nil
+		}
+		return fmt.Errorf("exit status %d", r.ExitCode)
+	case node.Signalled:
+		return fmt.Errorf("ended by signal %q", r.Signal)
+	case node.TimedOut:
+		return fmt.Errorf("still running after its limit of %v", s.Limit)
+	case node.OverLimit:
+		return fmt.Errorf("used more memory than its limit of %v", artifacts.Size(s.Memory))
+	}
+	return errors.New(string(r.End))
+}
+
+// SourceVariable is the environment variable under which a step finds a
+// source: REPRISE_SOURCE_ and the source's name in capitals.
+func SourceVariable(name string) string {
+	return "REPRISE_SOURCE_" + strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(name))
+}
+
+// shellEnv gives a shell step its parameters, each under its own name, and its
+// declared variables.
+func shellEnv(s *Step) []string {
+	var env []string
+	for _, name := range sortedStrings(s.Params) {
+		env = append(env, name+"="+artifacts.FormatValue(s.Params[name]))
+	}
+	for _, name := range sortedStrings(s.Shell.Env) {
+		env = append(env, name+"="+os.Expand(s.Shell.Env[name], func(param string) string {
+			if v, ok := s.Params[param]; ok {
+				return artifacts.FormatValue(v)
+			}
+			return ""
+		}))
+	}
+	return env
+}
+
+// placeInputs copies the declared outputs of the point's earlier steps into
+// the step's own folder, so that a step never changes what another has stored.
+func placeInputs(work string, inputs []outcome) error {
+	for _, in := range inputs {
+		from := filepath.Join(in.dir, store.WorkDir)
+		files, err := outputs(from, in.step.Shell.Outputs)
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
+			if err := copyAll(filepath.Join(from, name), filepath.Join(work, name)); err != nil {
+				return fmt.Errorf("output %s of %s: %w", name, in.step.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkOutputs(work string, globs []string) error {
+	for _, glob := range globs {
+		files, err := outputs(work, []string{glob})
+		if err != nil {
+			return err
+		}
+		if len(files) == 0 {
+			return fmt.Errorf("output %s was not written", glob)
+		}
+	}
+	return nil
+}
+
+func outputs(work string, globs []string) ([]string, error) {
+	var files []string
+	for _, glob := range globs {
+		if !filepath.IsLocal(glob) {
+			return nil, fmt.Errorf("output %s is outside the step's folder", glob)
+		}
+		found, err := fs.Glob(os.DirFS(work), glob)
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %w", glob, err)
+		}
+		files = append(files, found...)
+	}
+	return files, nil
+}
+
+func copyAll(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.CopyFS(to, os.DirFS(from))
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, info.Mode().Perm())
+}
+
+// tail gives the last lines of a log.
+func tail(path string) []string {
+	const most, bytes = 10, 8 << 10
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	data := make([]byte, min(info.Size(), bytes))
+	n, _ := f.ReadAt(data, info.Size()-int64(len(data)))
+	lines := strings.Split(strings.TrimRight(string(data[:n]), "\n"), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return nil
+	}
+	return lines[max(0, len(lines)-most):]
+}

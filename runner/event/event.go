@@ -1,0 +1,219 @@
+// Package event is the one log of what happens in a run: JSON lines, one event
+// each. Everything that shows a run (the plain printer, the terminal UI, JSON
+// output, reports) reads events and nothing else.
+//
+// New event types and new keys may be added at any time; readers ignore what
+// they do not know.
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"reprise/checks"
+)
+
+// Event is one thing that happened. In JSON the header's keys and the
+// payload's keys stand in one object.
+type Event struct {
+	Seq     int       // 1, 2, … within the run
+	Time    time.Time // wall clock of the machine that runs the engine
+	Run     string    // the run's id
+	Payload Payload
+}
+
+// Payload is what an event says; each kind is a struct of this package.
+type Payload interface{ Kind() string }
+
+// RunStarted is a run's first event.
+type RunStarted struct {
+	Version   string   `json:"version"` // of reprise
+	Profile   string   `json:"profile"`
+	Artifacts []string `json:"artifacts"`
+	Platform  string   `json:"platform"` // os/arch of the engine
+	CPUs      int      `json:"cpus"`
+	Folder    string   `json:"folder"` // of the run's records
+	Steps     int      `json:"steps"`
+}
+
+// StepReused says that an earlier result of the same content stands in.
+type StepReused struct {
+	Step         string  `json:"step"`
+	Key          string  `json:"key"`
+	From         string  `json:"from"` // id of the run that measured it
+	Seconds      float64 `json:"seconds"`
+	Observations int     `json:"observations"`
+}
+
+// StepStarted says that a step begins, and why it was not reused.
+type StepStarted struct {
+	Step   string `json:"step"`
+	Key    string `json:"key"`
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+	Log    string `json:"log"` // folder of the attempt's records
+}
+
+// StepProgress reports work done in a running step.
+type StepProgress struct {
+	Step  string  `json:"step"`
+	Done  float64 `json:"done"`
+	Total float64 `json:"total,omitempty"` // 0: unknown
+	Doing string  `json:"doing,omitempty"`
+}
+
+// Observed is one observation, with the labels the runner adds.
+type Observed struct {
+	Step string `json:"step"`
+	checks.Observation
+}
+
+// Status is how a step ended.
+type Status string
+
+// The ways a step ends.
+const (
+	Done      Status = "done"
+	Failed    Status = "failed"
+	Cancelled Status = "cancelled"
+	SkippedOn Status = "skipped" // a step it needs did not succeed
+)
+
+// Class says whose fault a failure is; retry policies and exit codes go by it.
+type Class string
+
+// The classes of failure.
+const (
+	ExperimentFailure     Class = "experiment"
+	InfrastructureFailure Class = "infrastructure"
+	ConfigurationFailure  Class = "configuration"
+)
+
+// StepFinished says how a step ended and what it used.
+type StepFinished struct {
+	Step         string   `json:"step"`
+	Status       Status   `json:"status"`
+	Class        Class    `json:"class,omitempty"` // of a failure
+	Error        string   `json:"error,omitempty"`
+	Tail         []string `json:"tail,omitempty"` // last lines of its standard error, on failure
+	Seconds      float64  `json:"seconds"`
+	UserSeconds  float64  `json:"user_seconds"`
+	SysSeconds   float64  `json:"sys_seconds"`
+	MaxRSS       uint64   `json:"max_rss_bytes"`
+	Observations int      `json:"observations"`
+}
+
+// Warned carries a warning that belongs to the results.
+type Warned struct {
+	Step    string `json:"step,omitempty"`
+	Message string `json:"message"`
+}
+
+// Judged is the verdict on one claim.
+type Judged struct {
+	Artifact string `json:"artifact"`
+	checks.Verdict
+}
+
+// RunFinished is a run's last event.
+type RunFinished struct {
+	Outcome string         `json:"outcome"` // finished or interrupted
+	Exit    int            `json:"exit"`    // the process's exit code
+	Seconds float64        `json:"seconds"`
+	Claims  map[string]int `json:"claims"` // number of claims by verdict
+	Steps   map[string]int `json:"steps"`  // number of steps by status; "reused" too
+}
+
+// Kind names a payload in the key "event".
+func (RunStarted) Kind() string   { return "run_started" }
+func (StepReused) Kind() string   { return "step_reused" }
+func (StepStarted) Kind() string  { return "step_started" }
+func (StepProgress) Kind() string { return "step_progress" }
+func (Observed) Kind() string     { return "observation" }
+func (StepFinished) Kind() string { return "step_finished" }
+func (Warned) Kind() string       { return "warning" }
+func (Judged) Kind() string       { return "verdict" }
+func (RunFinished) Kind() string  { return "run_finished" }
+
+type header struct {
+	Seq  int       `json:"seq"`
+	Time time.Time `json:"time"`
+	Run  string    `json:"run"`
+	Kind string    `json:"event"`
+}
+
+// MarshalJSON writes header and payload as one object.
+func (e Event) MarshalJSON() ([]byte, error) {
+	if e.Payload == nil {
+		return nil, fmt.Errorf("event %d has no payload", e.Seq)
+	}
+	if u, ok := e.Payload.(Unknown); ok {
+		return u.JSON, nil
+	}
+	head, err := json.Marshal(header{e.Seq, e.Time, e.Run, e.Payload.Kind()})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(e.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("event %q: %w", e.Payload.Kind(), err)
+	}
+	if bytes.Equal(body, []byte("{}")) {
+		return head, nil
+	}
+	head[len(head)-1] = ','
+	return append(head, body[1:]...), nil
+}
+
+// UnmarshalJSON reads an event; a kind it does not know becomes Unknown.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	var h header
+	if err := json.Unmarshal(data, &h); err != nil {
+		return err
+	}
+	decode, known := decoders[h.Kind]
+	if !known {
+		*e = Event{h.Seq, h.Time, h.Run, Unknown{Name: h.Kind, JSON: bytes.Clone(data)}}
+		return nil
+	}
+	payload, err := decode(data)
+	if err != nil {
+		return fmt.Errorf("event %q: %w", h.Kind, err)
+	}
+	*e = Event{h.Seq, h.Time, h.Run, payload}
+	return nil
+}
+
+// Unknown is an event of a newer version of reprise, kept as it was written.
+type Unknown struct {
+	Name string
+	JSON json.RawMessage
+}
+
+// Kind gives the name that the newer version wrote.
+func (u Unknown) Kind() string { return u.Name }
+
+var decoders = map[string]func([]byte) (Payload, error){}
+
+func init() {
+	register[RunStarted]()
+	register[StepReused]()
+	register[StepStarted]()
+	register[StepProgress]()
+	register[Observed]()
+	register[StepFinished]()
+	register[Warned]()
+	register[Judged]()
+	register[RunFinished]()
+}
+
+func register[P Payload]() {
+	var zero P
+	decoders[zero.Kind()] = func(data []byte) (Payload, error) {
+		var p P
+		err := json.Unmarshal(data, &p)
+		return p, err
+	}
+}

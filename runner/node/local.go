@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Local runs commands as processes of this machine, each in a process group
+// of its own, so that stopping it reaches its children too.
+type Local struct {
+	// Grace is how long a command has to stop by itself once asked to.
+	Grace time.Duration
+
+	mu     sync.Mutex
+	groups map[int]struct{}
+}
+
+// NewLocal gives a node for this machine.
+func NewLocal() *Local {
+	return &Local{Grace: 5 * time.Second, groups: map[int]struct{}{}}
+}
+
+// Name is "local".
+func (l *Local) Name() string { return "local" }
+
+// Platform is the running binary's own.
+func (l *Local) Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+// memoryPoll is how often the resident memory of a limited command is read. A
+// command can overshoot for that long; the machine is protected by the kernel.
+const memoryPoll = 100 * time.Millisecond
+
+// Run implements Node.
+func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{End: Stopped}, nil
+	}
+	// The kernel sends the parent-death signal when the thread that started
+	// the child ends, so this goroutine keeps its thread until the child ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
+	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
+	cmd.SysProcAttr = ownGroup()
+	// A grandchild that keeps the output open must not keep the step alive.
+	cmd.WaitDelay = l.Grace
+	started := time.Now()
+	if err := cmd.Start(); err != nil {
+		return Result{}, fmt.Errorf("start %s: %w", c.Argv[0], err)
+	}
+	group := cmd.Process.Pid
+	l.track(group, true)
+	defer l.track(group, false)
+
+	ended := make(chan struct{})
+	why := make(chan End, 1)
+	go func() { why <- l.guard(ctx, group, c, ended) }()
+	err := cmd.Wait()
+	close(ended)
+	end := <-why
+	// What the command left running in its group ends with it.
+	_ = syscall.Kill(-group, syscall.SIGKILL)
+
+	state := cmd.ProcessState
+	if state == nil {
+		return Result{}, fmt.Errorf("wait for %s: %w", c.Argv[0], err)
+	}
+	r := Result{End: end, Usage: usage(state, time.Since(started))}
+	if end == Exited {
+		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			r.End, r.Signal = Signalled, status.Signal().String()
+		}
+		r.ExitCode = state.ExitCode()
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		return r, fmt.Errorf("output of %s: %w", c.Argv[0], err)
+	}
+	return r, nil
+}
+
+// guard waits for the command's end, its limits or the cancelling of ctx, and
+// stops the process group where it must.
+func (l *Local) guard(ctx context.Context, group int, c Command, ended <-chan struct{}) End {
+	var limit, poll <-chan time.Time
+	if c.Limit > 0 {
+		t := time.NewTimer(c.Limit)
+		defer t.Stop()
+		limit = t.C
+	}
+	if c.Memory > 0 {
+		t := time.NewTicker(memoryPoll)
+		defer t.Stop()
+		poll = t.C
+	}
+	for {
+		select {
+		case <-ended:
+			return Exited
+		case <-poll:
+			if groupRSS(group) > c.Memory {
+				_ = syscall.Kill(-group, syscall.SIGKILL)
+				<-ended
+				return OverLimit
+			}
+		case <-limit:
+			l.stop(group, ended)
+			return TimedOut
+		case <-ctx.Done():
+			l.stop(group, ended)
+			return Stopped
+		}
+	}
+}
+
+func (l *Local) stop(group int, ended <-chan struct{}) {
+	_ = syscall.Kill(-group, syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(l.Grace):
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+		<-ended
+	}
+}
+
+func (l *Local) track(group int, running bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if running {
+		l.groups[group] = struct{}{}
+	} else {
+		delete(l.groups, group)
+	}
+}
+
+// Kill ends every running command at once, for a process about to exit.
+func (l *Local) Kill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for group := range l.groups {
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+	}
+}

@@ -1,0 +1,41 @@
+//go:build !linux
+
+package node
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ownGroup puts a child in a process group of its own. There is no
+// parent-death signal here, so a runner that is killed leaves its child.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// groupRSS sums the resident memory of a process group's members in bytes.
+func groupRSS(group int) uint64 {
+	out, err := exec.Command("ps", "-A", "-o", "pgid=,rss=").Output()
+	if err != nil {
+		return 0
+	}
+	var kib uint64
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && fields[0] == strconv.Itoa(group) {
+			rss, _ := strconv.ParseUint(fields[1], 10, 64)
+			kib += rss
+		}
+	}
+	return kib << 10
+}
+
+func usage(state *os.ProcessState, wall time.Duration) Usage {
+	u := Usage{Wall: wall, User: state.UserTime(), Sys: state.SystemTime()}
+	if r, ok := state.SysUsage().(*syscall.Rusage); ok {
+		u.MaxRSS = uint64(r.Maxrss) // bytes on the BSDs and macOS
+	}
+	return u
+}

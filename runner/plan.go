@@ -1,0 +1,273 @@
+// Package runner turns manifests into plans of steps and executes them.
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"reprise/artifacts"
+	"reprise/runner/store"
+)
+
+// Step is one command or built-in experiment at one point of its matrix.
+type Step struct {
+	ID         string // artifact/experiment[/axis=value,…][/name], unique in a plan
+	Artifact   string
+	Experiment string
+	Params     map[string]any
+	Labels     map[string]string // added to its observations: the axes' values
+	Builtin    *artifacts.Builtin
+	Shell      *artifacts.ShellStep
+	Sources    map[string]artifacts.Source
+	Limit      time.Duration
+	Memory     uint64   // bytes; 0: no limit
+	Exclusive  bool     // runs alone on its node
+	After      []string // steps that must have succeeded
+	Inputs     []string // steps of the same point whose outputs it finds in its folder
+	Key        string
+	Parts      []store.Part // what Key digests
+}
+
+// Plan is the graph of steps of a run, in an order that respects After.
+type Plan struct {
+	Profile   string
+	Artifacts []*artifacts.Manifest
+	Steps     []*Step
+	// Left names experiments that are not run, with the reason.
+	Left map[ExperimentID]string
+}
+
+// ExperimentID names an experiment across artifacts.
+type ExperimentID struct{ Artifact, Experiment string }
+
+// Options choose what of the manifests is run.
+type Options struct {
+	Profile  string
+	Only     []string       // experiment ids; all when empty
+	Params   map[string]any // values that replace the manifest's
+	Platform string         // class of the machine the steps will run on
+	// SourceKey gives what identifies the content of a source that its
+	// manifest does not pin by itself (a path).
+	SourceKey func(m *artifacts.Manifest, s artifacts.Source) (string, error)
+}
+
+// NewPlan lays out the steps of the manifests' experiments.
+func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
+	p := &Plan{Profile: o.Profile, Artifacts: manifests, Left: map[ExperimentID]string{}}
+	wanted := map[string]bool{}
+	for _, id := range o.Only {
+		wanted[id] = false
+	}
+	unknown := maps.Clone(o.Params)
+	for _, m := range manifests {
+		keys := map[string][]*Step{} // by experiment
+		for _, id := range experimentOrder(m) {
+			e := m.Experiments[id]
+			if _, want := wanted[id]; len(o.Only) > 0 && !want {
+				p.Left[ExperimentID{m.Artifact, id}] = "left out by --only"
+				continue
+			}
+			wanted[id] = true
+			profile, has := e.Profiles[o.Profile]
+			if !has {
+				p.Left[ExperimentID{m.Artifact, id}] = fmt.Sprintf("has no %s profile", o.Profile)
+				continue
+			}
+			params := map[string]any{}
+			for _, name := range e.ParamNames(o.Profile) {
+				if v, given := o.Params[name]; given {
+					params[name] = v
+					delete(unknown, name)
+				}
+			}
+			points, err := e.Expand(o.Profile, params)
+			if err != nil {
+				return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
+			}
+			sources, parts, err := stepSources(m, e, o)
+			if err != nil {
+				return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
+			}
+			var after []string
+			for _, need := range e.Needs {
+				for _, s := range keys[need] {
+					after = append(after, s.ID)
+					parts = append(parts, store.Part{Name: "needs " + s.ID, Value: s.Key})
+				}
+			}
+			for _, point := range points {
+				steps, err := pointSteps(m, id, e, profile, point, o.Platform, sources, parts, after)
+				if err != nil {
+					return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
+				}
+				keys[id] = append(keys[id], steps...)
+				p.Steps = append(p.Steps, steps...)
+			}
+		}
+	}
+	for _, id := range o.Only {
+		if !wanted[id] {
+			return nil, fmt.Errorf("no experiment %q in %s", id, names(manifests))
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("no experiment that runs takes a parameter %s", strings.Join(sortedStrings(unknown), ", "))
+	}
+	return p, nil
+}
+
+func names(manifests []*artifacts.Manifest) string {
+	var out []string
+	for _, m := range manifests {
+		out = append(out, m.Artifact)
+	}
+	return strings.Join(out, ", ")
+}
+
+// experimentOrder lists the experiments so that each follows what it needs.
+// The loader has refused cycles.
+func experimentOrder(m *artifacts.Manifest) []string {
+	var order []string
+	seen := map[string]bool{}
+	var visit func(string)
+	visit = func(id string) {
+		if seen[id] {
+			return
+		}
+		seen[id] = true
+		for _, need := range m.Experiments[id].Needs {
+			visit(need)
+		}
+		order = append(order, id)
+	}
+	for _, id := range m.ExperimentIDs() {
+		visit(id)
+	}
+	return order
+}
+
+func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options) (map[string]artifacts.Source, []store.Part, error) {
+	if len(e.Sources) == 0 {
+		return nil, nil, nil
+	}
+	sources := map[string]artifacts.Source{}
+	var parts []store.Part
+	for _, name := range slices.Sorted(slices.Values(e.Sources)) {
+		s := m.Sources[name]
+		sources[name] = s
+		value := s.Commit + s.SHA256
+		if value == "" {
+			var err error
+			if value, err = o.SourceKey(m, s); err != nil {
+				return nil, nil, fmt.Errorf("source %s: %w", name, err)
+			}
+		}
+		parts = append(parts, store.Part{Name: "source " + name, Value: value})
+	}
+	return sources, parts, nil
+}
+
+// pointSteps makes the steps of one matrix point: one for a built-in, or the
+// shell steps in a row.
+func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profile artifacts.Profile, point artifacts.Point,
+	platform string, sources map[string]artifacts.Source, shared []store.Part, after []string) ([]*Step, error) {
+	base := m.Artifact + "/" + id
+	labels := map[string]string{"experiment": id}
+	var at []string
+	for _, axis := range point.Axes {
+		labels[axis] = artifacts.FormatValue(point.Params[axis])
+		at = append(at, axis+"="+labels[axis])
+	}
+	if len(at) > 0 {
+		base += "/" + strings.Join(at, ",")
+	}
+	common := append([]store.Part{{Name: "platform", Value: platform}}, shared...)
+	for _, name := range slices.Sorted(maps.Keys(point.Params)) {
+		value, err := json.Marshal(point.Params[name])
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		}
+		common = append(common, store.Part{Name: name, Value: string(value)})
+	}
+	step := func() *Step {
+		return &Step{
+			ID: base, Artifact: m.Artifact, Experiment: id, Params: point.Params, Labels: labels,
+			Sources: sources, Limit: time.Duration(profile.Compute), Memory: uint64(profile.Memory),
+			Exclusive: e.Exclusive, After: slices.Clone(after), Parts: slices.Clone(common),
+		}
+	}
+	if e.Run.Builtin != "" {
+		b, ok := artifacts.LookupBuiltin(e.Run.Builtin)
+		if !ok {
+			return nil, fmt.Errorf("no built-in experiment %q", e.Run.Builtin)
+		}
+		s := step()
+		s.Builtin = &b
+		s.Parts = append(s.Parts, store.Part{Name: "built-in", Value: fmt.Sprintf("%s version %d", b.Name, b.Version)})
+		s.Key = store.Key(s.Parts)
+		return []*Step{s}, nil
+	}
+	var steps []*Step
+	for i := range e.Run.Steps {
+		sh := &e.Run.Steps[i]
+		s := step()
+		s.ID += "/" + sh.Name
+		s.Shell = sh
+		if sh.Timeout > 0 {
+			s.Limit = time.Duration(sh.Timeout)
+		}
+		if sh.Memory > 0 {
+			s.Memory = uint64(sh.Memory)
+		}
+		for _, earlier := range steps {
+			s.After = append(s.After, earlier.ID)
+			s.Inputs = append(s.Inputs, earlier.ID)
+			s.Parts = append(s.Parts, store.Part{Name: "after " + earlier.Shell.Name, Value: earlier.Key})
+		}
+		definition, err := json.Marshal(struct {
+			Env     map[string]string
+			Outputs []string
+			Extract []artifacts.Extract
+		}{sh.Env, sh.Outputs, sh.Extract})
+		if err != nil {
+			return nil, err
+		}
+		s.Parts = append(s.Parts, store.Part{Name: "command", Value: sh.Sh}, store.Part{Name: "definition", Value: string(definition)})
+		s.Key = store.Key(s.Parts)
+		steps = append(steps, s)
+	}
+	return steps, nil
+}
+
+// byExperiment groups a plan's steps.
+func (p *Plan) byExperiment() map[ExperimentID][]*Step {
+	groups := map[ExperimentID][]*Step{}
+	for _, s := range p.Steps {
+		id := ExperimentID{s.Artifact, s.Experiment}
+		groups[id] = append(groups[id], s)
+	}
+	return groups
+}
+
+// ByName finds steps by id.
+func (p *Plan) ByName() map[string]*Step {
+	steps := make(map[string]*Step, len(p.Steps))
+	for _, s := range p.Steps {
+		steps[s.ID] = s
+	}
+	return steps
+}
+
+func sortedStrings[M ~map[string]V, V any](m M) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}

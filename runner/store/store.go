@@ -1,0 +1,211 @@
+// Package store keeps what runs leave behind: a folder for every run, and the
+// results of finished steps by the key of their content.
+//
+//	STORE/
+//	  runs/RUN/events.jsonl        the event log
+//	  runs/RUN/attempts/N-STEP/    a step under way, or one that did not succeed
+//	  steps/KK/KEY/                a finished step: result.json,
+//	                               observations.jsonl, stdout.log, stderr.log, work/
+//	  last/HASH.json               the last attempt at the step of that name
+//
+// A result appears under steps/ by one rename of a synced folder, so it is
+// there whole or not at all, whenever the process is killed.
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"reprise/runner/node"
+)
+
+// Store is a folder of runs and results. Several processes may use it at once.
+type Store struct{ root string }
+
+// Open makes the store's folders where they are missing.
+func Open(root string) (*Store, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"runs", "steps", "last"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	}
+	return &Store{root}, nil
+}
+
+// Root is the store's folder.
+func (s *Store) Root() string { return s.root }
+
+// Part is one ingredient of a step's key. Two steps whose parts are equal
+// measure the same thing.
+type Part struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Key digests parts into the name under which the result is stored.
+func Key(parts []Part) string {
+	h := sha256.New()
+	for _, p := range parts {
+		// Lengths keep ("ab", "c") and ("a", "bc") apart.
+		fmt.Fprintf(h, "%d:%s%d:%s", len(p.Name), p.Name, len(p.Value), p.Value)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Result is the record of a finished step.
+type Result struct {
+	Step     string     `json:"step"`
+	Key      string     `json:"key"`
+	Parts    []Part     `json:"parts"`
+	Run      string     `json:"run"` // that measured it
+	Node     string     `json:"node"`
+	Started  time.Time  `json:"started"`
+	Usage    node.Usage `json:"usage"`
+	Lines    int        `json:"observations"`
+	Checksum string     `json:"observations_sha256"`
+	// Dir is where the result stands; it is not part of the record.
+	Dir string `json:"-"`
+}
+
+// Names of the files in an attempt's or a result's folder.
+const (
+	ObservationsFile = "observations.jsonl"
+	StdoutFile       = "stdout.log"
+	StderrFile       = "stderr.log"
+	WorkDir          = "work"
+	resultFile       = "result.json"
+)
+
+func (s *Store) resultDir(key string) string {
+	return filepath.Join(s.root, "steps", key[:2], key)
+}
+
+// ErrDamaged says that a stored result fails its checksum or cannot be read.
+var ErrDamaged = errors.New("stored result is damaged")
+
+// Lookup finds the result for key. It is nil when there is none; a damaged
+// one gives an error that wraps ErrDamaged.
+func (s *Store) Lookup(key string) (*Result, error) {
+	dir := s.resultDir(key)
+	data, err := os.ReadFile(filepath.Join(dir, resultFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, gone := os.Stat(dir); gone != nil {
+			return nil, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	r := Result{Dir: dir}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, resultFile, err)
+	}
+	observations, err := os.ReadFile(filepath.Join(dir, ObservationsFile))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if r.Key != key || digest(observations) != r.Checksum {
+		return nil, fmt.Errorf("%w: %s does not match its checksum", ErrDamaged, ObservationsFile)
+	}
+	return &r, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// last is what the store remembers of the latest attempt at a step, to say
+// why the next one runs.
+type last struct {
+	Step   string `json:"step"`
+	Key    string `json:"key"`
+	Parts  []Part `json:"parts"`
+	Run    string `json:"run"`
+	Status string `json:"status"` // running, done, or why it failed
+}
+
+const (
+	statusRunning = "running"
+	statusDone    = "done"
+)
+
+func (s *Store) lastFile(step string) string {
+	return filepath.Join(s.root, "last", digest([]byte(step))[:32]+".json")
+}
+
+// Why says why a step with this key has to run although it may have been run
+// before; lookup is the error of Lookup, if any.
+func (s *Store) Why(step, key string, parts []Part, lookup error) string {
+	if lookup != nil {
+		return lookup.Error()
+	}
+	data, err := os.ReadFile(s.lastFile(step))
+	if err != nil {
+		return "first run"
+	}
+	var l last
+	if err := json.Unmarshal(data, &l); err != nil || l.Step != step {
+		return "first run"
+	}
+	if l.Key != key {
+		return "changed: " + difference(l.Parts, parts)
+	}
+	switch l.Status {
+	case statusRunning:
+		return "interrupted in run " + l.Run
+	case statusDone:
+		return "stored result is gone"
+	}
+	return fmt.Sprintf("did not succeed in run %s: %s", l.Run, l.Status)
+}
+
+// difference names the parts that differ between two attempts.
+func difference(before, after []Part) string {
+	old := map[string]string{}
+	for _, p := range before {
+		old[p.Name] = p.Value
+	}
+	var found []string
+	for _, p := range after {
+		was, had := old[p.Name]
+		delete(old, p.Name)
+		switch {
+		case !had:
+			found = append(found, fmt.Sprintf("%s added", p.Name))
+		case was != p.Value:
+			found = append(found, fmt.Sprintf("%s %s → %s", p.Name, brief(was), brief(p.Value)))
+		}
+	}
+	for _, p := range before {
+		if _, gone := old[p.Name]; gone {
+			found = append(found, fmt.Sprintf("%s removed", p.Name))
+		}
+	}
+	const most = 4
+	if len(found) > most {
+		found = append(found[:most], fmt.Sprintf("and %d more", len(found)-most))
+	}
+	return strings.Join(found, ", ")
+}
+
+func brief(value string) string {
+	const most = 24
+	value = strings.ReplaceAll(value, "\n", "⏎")
+	if r := []rune(value); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return value
+}
