@@ -1,0 +1,94 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/checks"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func collect(t *testing.T, log string) ([]Event, error) {
+	t.Helper()
+	var events []Event
+	for e, err := range Read(bytes.NewBufferString(log)) {
+		if err != nil {
+			return events, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func TestEveryKindSurvivesTheLog(t *testing.T) {
+	payloads := []Payload{
+		RunStarted{Version: "1", Profile: "kick", Artifacts: []string{"codesign"}, Steps: 2},
+		StepReused{Step: "a", From: "r", Observations: 3},
+		StepStarted{Step: "a", Reason: "first run"},
+		StepProgress{Step: "a", Done: 1, Total: 2, Doing: "lru"},
+		Observed{Step: "a", Observation: checks.Observation{Metric: "m", Value: 0.5, Unit: "1", Labels: map[string]string{"x": "y"}}},
+		StepFinished{Step: "a", Status: Failed, Class: ExperimentFailure, Error: "exit status 1", Tail: []string{"boom"}},
+		Warned{Message: "w"},
+		Judged{Artifact: "codesign", Verdict: checks.Verdict{Claim: "C1", Outcome: checks.Reproduced}},
+		RunFinished{Outcome: "finished", Claims: map[string]int{"reproduced": 1}, Steps: map[string]int{"done": 1}},
+	}
+	require.Len(t, payloads, len(decoders), "a kind is missing here")
+	var file bytes.Buffer
+	var seen []Event
+	log := NewLog("r1", &file, func() time.Time { return noon }, func(e Event) { seen = append(seen, e) })
+	for _, p := range payloads {
+		log.Emit(p)
+	}
+	require.NoError(t, log.Err())
+	got, err := collect(t, file.String())
+	require.NoError(t, err)
+	require.Equal(t, seen, got)
+}
+
+func TestVerdictEventHasItsKeys(t *testing.T) {
+	line, err := json.Marshal(Event{1, noon, "r", Judged{Artifact: "a", Verdict: checks.Verdict{Claim: "C1", Outcome: checks.Partial}}})
+	require.NoError(t, err)
+	var keys map[string]any
+	require.NoError(t, json.Unmarshal(line, &keys))
+	require.Equal(t, "C1", keys["claim"])
+	require.Equal(t, "partial", keys["verdict"])
+	require.Equal(t, "verdict", keys["event"])
+}
+
+func TestReadCutShort(t *testing.T) {
+	const whole = `{"seq":1,"run":"r","event":"warning","message":"a"}` + "\n"
+	got, err := collect(t, whole+`{"seq":2,"run":"r","ev`)
+	require.NoError(t, err, "a killed process leaves half a line")
+	require.Len(t, got, 1)
+
+	_, err = collect(t, "garbage\n"+whole)
+	require.ErrorContains(t, err, "line 1")
+}
+
+func TestUnknownKindIsKept(t *testing.T) {
+	const later = `{"seq":7,"time":"2026-01-02T12:00:00Z","run":"r","event":"lease_extended","hours":2}`
+	got, err := collect(t, later+"\n")
+	require.NoError(t, err)
+	require.Equal(t, "lease_extended", got[0].Payload.Kind())
+	again, err := json.Marshal(got[0])
+	require.NoError(t, err)
+	require.JSONEq(t, later, string(again))
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestWriteErrorIsReported(t *testing.T) {
+	shown := 0
+	log := NewLog("r", full{}, time.Now, func(Event) { shown++ })
+	log.Emit(Warned{Message: "a"})
+	require.ErrorContains(t, log.Err(), "no space left")
+	require.Equal(t, 1, shown, "viewers still see what happens")
+}
