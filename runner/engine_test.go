@@ -42,14 +42,12 @@ func TestMain(m *testing.M) {
 				<-ctx.Done()
 				return ctx.Err()
 			case "hog":
-				hog := make([][]byte, 0)
-				for {
-					b := make([]byte, 8<<20)
-					for i := range b {
-						b[i] = 1
+				hog := make([]byte, 1<<30)
+				for i := range hog {
+					hog[i] = 1
+					if i%(8<<20) == 0 {
+						time.Sleep(5 * time.Millisecond)
 					}
-					hog = append(hog, b)
-					time.Sleep(5 * time.Millisecond)
 				}
 			}
 			env.Progress(1, 2, "counting")

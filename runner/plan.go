@@ -244,16 +244,6 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 	return steps, nil
 }
 
-// byExperiment groups a plan's steps.
-func (p *Plan) byExperiment() map[ExperimentID][]*Step {
-	groups := map[ExperimentID][]*Step{}
-	for _, s := range p.Steps {
-		id := ExperimentID{s.Artifact, s.Experiment}
-		groups[id] = append(groups[id], s)
-	}
-	return groups
-}
-
 // ByName finds steps by id.
 func (p *Plan) ByName() map[string]*Step {
 	steps := make(map[string]*Step, len(p.Steps))
