@@ -132,7 +132,7 @@ func extractCSV(r io.Reader, spec *artifacts.CSVExtract, add adder) error {
 		table.Comma = []rune(spec.Comma)[0]
 	}
 	header, err := table.Read()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errors.New("extract: the table is empty")
 	}
 	if err != nil {
@@ -149,7 +149,7 @@ func extractCSV(r io.Reader, spec *artifacts.CSVExtract, add adder) error {
 	}
 	for {
 		row, err := table.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -178,7 +178,7 @@ func extractJSON(r io.Reader, spec *artifacts.JSONExtract, add adder) error {
 	for n := 1; ; n++ {
 		var document any
 		err := decoder.Decode(&document)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

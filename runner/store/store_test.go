@@ -50,7 +50,9 @@ func TestResultRoundTrip(t *testing.T) {
 
 func TestDamageIsSeen(t *testing.T) {
 	for _, damage := range []func(dir string) error{
-		func(dir string) error { return os.WriteFile(filepath.Join(dir, ObservationsFile), []byte("{}\n"), 0o600) },
+		func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, ObservationsFile), []byte("{}\n"), 0o600)
+		},
 		func(dir string) error { return os.Remove(filepath.Join(dir, ObservationsFile)) },
 		func(dir string) error { return os.Truncate(filepath.Join(dir, resultFile), 20) },
 		func(dir string) error { return os.Remove(filepath.Join(dir, resultFile)) },
