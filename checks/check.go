@@ -1,5 +1,7 @@
 package checks
 
+import "fmt"
+
 // Check is one test of a claim; exactly one of its keys is given.
 type Check struct {
 	_         struct{}   `oneof:"true"`
@@ -12,22 +14,44 @@ type Check struct {
 	Crossover *Crossover `yaml:"crossover" doc:"where the curves of two label values cross"`
 }
 
-// Selection says which observations a check is about. Every kind of check
-// begins with these keys.
-//
-// Observations that agree in all labels but seed and repeat are repeats of one
-// point. The points are grouped into cells: by the labels in Per, or, when Per
-// is absent, by every label the check does not compare over. Points that fall
-// into one cell because Per leaves their label out are pooled by arithmetic
-// mean, and a warning says so.
-type Selection struct {
-	Metric string            `yaml:"metric" required:"true" doc:"name of the metric"`
-	Where  map[string]string `yaml:"where" doc:"labels the observations must carry, with their values"`
-	Per    []string          `yaml:"per" doc:"labels whose combinations are the cells the check is made in; all labels not compared over when absent"`
-	Share  *Quantity         `yaml:"share" doc:"share of the cells in which the expectation must hold, for example 90%; when absent value, change and ratio are decided on the aggregate over cells and the other checks must hold in every cell"`
-	Assume string            `yaml:"assume" enum:"exact" doc:"exact: the experiment is deterministic, so one run is the whole truth"`
+// kind is what the kinds of check have in common.
+type kind interface {
+	// selection gives the keys that every kind has.
+	selection() Selection
+	// compares names the labels the check compares over. They do not split
+	// cells.
+	compares() []string
+	// Validate reports what the tags of the keys cannot say.
+	Validate(report Report)
+	// evaluate decides the check on at least one cell, filling in the result.
+	// Keys that no tag or Validate would pass do not reach it.
+	evaluate(s *sample, r *Result) *undecidable
 }
 
 // Report takes one finding of a Validate method: the path of the key relative
 // to the validated value, what is wrong there, and how to mend it.
 type Report = func(path, message, suggestion string)
+
+// kind returns the one kind of check that is given, and its key.
+func (c Check) kind() (kind, string, error) {
+	var k kind
+	var key string
+	given := 0
+	add := func(present bool, of kind, name string) {
+		if present {
+			k, key = of, name
+			given++
+		}
+	}
+	add(c.Value != nil, c.Value, "value")
+	add(c.Order != nil, c.Order, "order")
+	add(c.Change != nil, c.Change, "change")
+	add(c.Ratio != nil, c.Ratio, "ratio")
+	add(c.Trend != nil, c.Trend, "trend")
+	add(c.Curve != nil, c.Curve, "curve")
+	add(c.Crossover != nil, c.Crossover, "crossover")
+	if given != 1 {
+		return nil, "check", fmt.Errorf("a check is exactly one of value, order, change, ratio, trend, curve and crossover; %d are given", given)
+	}
+	return k, key, nil
+}

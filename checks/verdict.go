@@ -1,5 +1,13 @@
 package checks
 
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // Outcome is what became of a claim or a check.
 type Outcome string
 
@@ -13,6 +21,16 @@ const (
 	Skipped       Outcome = "skipped"        // not decided in this profile, with the reason
 )
 
+// severity orders outcomes from harmless to worst. Skipped comes first, so that
+// a claim is skipped only if all of it is.
+var severity = []Outcome{Skipped, Reproduced, Partial, Inconclusive, NotReproduced, Error}
+
+// Worse reports whether o is worse than other: error before not-reproduced,
+// inconclusive, partial, reproduced and skipped.
+func (o Outcome) Worse(other Outcome) bool {
+	return slices.Index(severity, o) > slices.Index(severity, other)
+}
+
 // Verdict is what became of one claim.
 type Verdict struct {
 	Claim     string   `json:"claim"`
@@ -24,7 +42,10 @@ type Verdict struct {
 }
 
 // Result is what became of one check, with every number that decided it.
-// Value, Lower, Upper and Interval are in Unit.
+// Value, Lower, Upper and Interval are in Unit. Where a check was made in
+// several cells on their own, they are the share of the cells in which it
+// holds, and Interval reaches from the share in which it certainly holds to
+// the share in which it may.
 type Result struct {
 	Kind    string  `json:"kind"`
 	Outcome Outcome `json:"outcome"`
@@ -32,8 +53,11 @@ type Result struct {
 	// Subject says of what the value is: the label values compared or selected.
 	Subject string `json:"subject,omitempty"`
 	Unit    string `json:"unit,omitempty"`
-	// Value is the observed value, nil when there is none.
+	// Value is the observed number, nil when there is none.
 	Value *float64 `json:"value,omitempty"`
+	// Observed is what was seen in words, where a number does not tell it: a
+	// ranking, the ends of a trend.
+	Observed string `json:"observed,omitempty"`
 	// Expected is the expectation in words.
 	Expected string `json:"expected,omitempty"`
 	// Lower and Upper are the absolute bounds, tolerance included; nil is
@@ -49,19 +73,217 @@ type Result struct {
 	Source string `json:"source,omitempty"`
 	// Because is the tolerance's reason.
 	Because string `json:"because,omitempty"`
-	// Reason says why the outcome is what it is, in one sentence.
+	// Reason says why the outcome is not reproduced, in one sentence.
 	Reason   string   `json:"reason,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
-	// Failing names the cells in which the expectation does not hold, the
-	// first few of them.
+	// Failing names cells in which the expectation does not hold or is not
+	// decided, at most maxFailing of them.
 	Failing []string `json:"failing,omitempty"`
 	// Needs says what would decide an inconclusive check.
 	Needs string `json:"needs,omitempty"`
 }
+
+const maxFailing = 10
 
 // Interval is a confidence interval at Level, such as 0.95.
 type Interval struct {
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
 	Level float64 `json:"level"`
+}
+
+// String is the result in one line: what was measured, value, unit, repeats
+// and interval, then what was expected with its absolute bounds and source, and
+// why it failed if it did.
+//
+//	miss_ratio policy=lru 0.72 (n=3, 95 % CI 0.71–0.73), expected 0.7 ±0.03 [0.67, 0.73], fig. 7a
+func (r Result) String() string {
+	var b strings.Builder
+	b.WriteString(joinWords(r.Metric, r.Subject))
+	if r.Value != nil {
+		b.WriteString(" " + number(*r.Value, r.Unit))
+	}
+	var aside []string
+	if r.N > 0 {
+		aside = append(aside, fmt.Sprintf("n=%d", r.N))
+	}
+	if r.Interval != nil {
+		aside = append(aside, fmt.Sprintf("%g %% CI %s–%s", 100*r.Interval.Level, number(r.Interval.Low, ""), number(r.Interval.High, "")))
+	}
+	if r.Observed != "" {
+		aside = append(aside, r.Observed)
+	}
+	if len(aside) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(aside, ", "))
+	}
+	if r.Expected != "" {
+		fmt.Fprintf(&b, ", expected %s", r.Expected)
+	}
+	if r.Lower != nil || r.Upper != nil {
+		low, high := "−∞", "∞"
+		if r.Lower != nil {
+			low = number(*r.Lower, "")
+		}
+		if r.Upper != nil {
+			high = number(*r.Upper, "")
+		}
+		fmt.Fprintf(&b, " [%s, %s]", low, high)
+	}
+	if r.Source != "" {
+		b.WriteString(", " + r.Source)
+	}
+	if r.Reason != "" {
+		b.WriteString(": " + r.Reason)
+	}
+	return strings.TrimPrefix(b.String(), ", ")
+}
+
+// number writes a value with four significant digits, without an exponent as
+// far as that reads well.
+func number(v float64, unit string) string {
+	text := strconv.FormatFloat(v, 'g', 4, 64)
+	if strings.Contains(text, "e+") && math.Abs(v) < 1e15 {
+		text = strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	if unit == "1" {
+		unit = ""
+	}
+	return joinUnit(text, unit)
+}
+
+// joinWords joins what is not empty.
+func joinWords(words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+// judgement is what became of a check in one cell.
+type judgement struct {
+	outcome  Outcome
+	reason   string
+	observed string
+	needs    string
+	n        int
+	// estimate is the number that was decided on, nil if there is no single
+	// one, with its bounds and unit.
+	estimate *estimate
+	bounds   bounds
+	unit     string
+}
+
+// expect notes the expectation of a check on numbers.
+func (r *Result) expect(e Expectation, t *Tolerance) {
+	r.Expected, r.Because = e.words(t), t.because()
+}
+
+// decide takes the judgement of the only cell or of the aggregate over cells.
+func (r *Result) decide(j judgement) {
+	r.Outcome, r.Reason, r.Observed, r.Needs, r.N = j.outcome, j.reason, j.observed, j.needs, j.n
+	e := j.estimate
+	if e == nil {
+		return
+	}
+	r.Unit, r.N, r.Value = j.unit, e.n, finite(e.value)
+	r.Lower, r.Upper = finite(j.bounds.lower), finite(j.bounds.upper)
+	if low, high := finite(e.low), finite(e.high); e.spread && low != nil && high != nil {
+		r.Interval = &Interval{*low, *high, confidence}
+	}
+	if r.Reason == "" {
+		switch {
+		case j.outcome == NotReproduced && j.bounds.below(e.high):
+			r.Reason = "below what was expected"
+		case j.outcome == NotReproduced:
+			r.Reason = "above what was expected"
+		case j.outcome == Inconclusive && r.Interval == nil:
+			r.Reason = "the repeats differ too much for an interval"
+		case j.outcome == Inconclusive:
+			r.Reason = "the interval reaches out of the expected band"
+		}
+	}
+	if j.outcome == Inconclusive && r.Needs == "" {
+		r.Needs = j.bounds.needs(*e)
+	}
+}
+
+// finite is a pointer to v, nil for an infinity or a NaN, which JSON has not.
+func finite(v float64) *float64 {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
+
+// overCells makes a check in each cell on its own. It holds if it holds in the
+// share of cells that the selection asks for, all when it asks for none.
+func (s *sample) overCells(r *Result, cells []cell, judge func(i int) judgement) *undecidable {
+	if len(cells) == 1 && s.Share == nil {
+		j := judge(0)
+		if j.outcome == Error {
+			return &undecidable{Error, j.reason}
+		}
+		r.decide(j)
+		return nil
+	}
+	share := 1.0
+	if s.Share != nil {
+		share, _ = s.Share.fraction()
+	}
+	// Counts by the worst outcome a cell is certain to be no worse than.
+	var holds, partly, undecided int
+	var failing []string
+	var why string
+	for i, c := range cells {
+		j := judge(i)
+		n := j.n
+		if j.estimate != nil {
+			n = j.estimate.n
+		}
+		if n > 0 && (r.N == 0 || n < r.N) {
+			r.N = n
+		}
+		switch j.outcome {
+		case Error:
+			return &undecidable{Error, j.reason + " (cell " + c.name + ")"}
+		case Reproduced:
+			holds++
+			continue
+		case Partial:
+			partly++
+		case Inconclusive:
+			undecided++
+			r.Needs = j.needs
+		}
+		failing = append(failing, c.name)
+		if why == "" && j.reason != "" {
+			why = "; " + joinWords(c.name+":", j.reason)
+		}
+	}
+	total := len(cells)
+	percent := func(n int) float64 { return 100 * float64(n) / float64(total) }
+	enough := func(n int) bool { return percent(n) >= 100*share-1e-9 }
+	r.Unit, r.Value, r.Lower = "%", finite(percent(holds)), finite(100*share)
+	if undecided > 0 {
+		r.Interval = &Interval{percent(holds), percent(holds + undecided), confidence}
+	}
+	if s.Share != nil {
+		r.Expected += fmt.Sprintf(" in at least %s of %d cells", s.Share, total)
+	} else {
+		r.Expected += fmt.Sprintf(" in all %d cells", total)
+	}
+	r.Failing = failing[:min(len(failing), maxFailing)]
+	switch {
+	case enough(holds):
+		r.Outcome, r.Needs = Reproduced, ""
+		return nil
+	case enough(holds + undecided):
+		r.Outcome = Inconclusive
+		r.Reason = fmt.Sprintf("holds in %d of %d cells, undecided in %d", holds, total, undecided)
+	case enough(holds + undecided + partly):
+		r.Outcome, r.Needs = Partial, ""
+		r.Reason = fmt.Sprintf("holds in %d of %d cells, in part in %d more", holds, total, partly)
+	default:
+		r.Outcome, r.Needs = NotReproduced, ""
+		r.Reason = fmt.Sprintf("holds in %d of %d cells", holds, total)
+	}
+	r.Reason += why
+	return nil
 }
