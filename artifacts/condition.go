@@ -26,8 +26,9 @@ type condition struct {
 // reference is an axis a condition names, and where in its text.
 type reference struct {
 	name    string
-	at      int  // byte offset
-	numeric bool // compared by order
+	at      int   // byte offset
+	numeric bool  // compared by order
+	values  []any // what it is compared with by equality
 }
 
 // conditionError is a mistake at a byte offset of a condition's text.
@@ -166,6 +167,9 @@ func (p *conditionParser) test() evaluator {
 		p.skip()
 		valueAt := p.pos
 		want := p.value()
+		if op == "==" || op == "!=" {
+			ref.values = []any{want}
+		}
 		switch op {
 		case "==":
 			return func(get func(string) any) (bool, error) { return sameValue(get(name), want), nil }
@@ -215,6 +219,7 @@ func (p *conditionParser) test() evaluator {
 		}
 		p.fail(open, "this [ is not closed")
 	}
+	ref.values = among
 	return func(get func(string) any) (bool, error) {
 		v := get(name)
 		for _, want := range among {

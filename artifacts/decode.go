@@ -119,21 +119,25 @@ func follow(n *yaml.Node) *yaml.Node {
 }
 
 // expand walks the tree with aliases expanded and refuses one that is too
-// large, too deep, or contains itself.
-func (d *decoder) expand(n *yaml.Node, aliases int) bool {
+// large, too deep, or contains itself. The mistake is at the outermost alias.
+func (d *decoder) expand(n, outermost *yaml.Node, aliases int) bool {
+	at := n
+	if outermost != nil {
+		at = outermost
+	}
 	if d.nodes++; d.nodes > maxNodes {
-		d.errorAt(n, "", fmt.Sprintf("the manifest has more than %d values once its aliases are expanded", maxNodes), "")
+		d.errorAt(at, "", fmt.Sprintf("the manifest has more than %d values once its aliases are expanded", maxNodes), "")
 		return false
 	}
 	if n.Kind == yaml.AliasNode {
 		if aliases == maxAliasDepth {
-			d.errorAt(n, "", fmt.Sprintf("alias %q stands inside %d others, or inside itself", n.Value, maxAliasDepth), "write the value out")
+			d.errorAt(at, "", fmt.Sprintf("alias %q stands inside %d others, or inside itself", n.Value, maxAliasDepth), "write the value out")
 			return false
 		}
-		return d.expand(n.Alias, aliases+1)
+		return d.expand(n.Alias, at, aliases+1)
 	}
 	for _, c := range n.Content {
-		if !d.expand(c, aliases) {
+		if !d.expand(c, outermost, aliases) {
 			return false
 		}
 	}
@@ -156,7 +160,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 		case key.Tag == "!!merge":
 			merged = append(merged, d.merge(v, path)...)
 		case first[key.Value] != nil:
-			d.errorAt(k, path, fmt.Sprintf("key %q is given twice; first on line %d", key.Value, first[key.Value].Line), "")
+			d.errorAt(k, childPath(path, key.Value), fmt.Sprintf("key %q is given twice; first on line %d", key.Value, first[key.Value].Line), "")
 		default:
 			first[key.Value] = k
 			pairs = append(pairs, pair{k, v})
@@ -229,10 +233,10 @@ func oldTruth(n *yaml.Node) (value, is bool) {
 		return false, false
 	}
 	switch strings.ToLower(n.Value) {
-	case "yes", "on", "y":
-		return true, len(n.Value) > 1
-	case "no", "off", "n":
-		return false, len(n.Value) > 1
+	case "yes", "on":
+		return true, true
+	case "no", "off":
+		return false, true
 	}
 	return false, false
 }
@@ -273,6 +277,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string, f field) {
 	case t.Kind() == reflect.Map:
 		if d.want(at, path, "a mapping", n.Kind == yaml.MappingNode) {
 			v.Set(reflect.MakeMap(t))
+			if f.required && len(n.Content) == 0 {
+				d.errorAt(at, path, describe(path)+" is empty", "")
+			}
 			for _, p := range d.pairs(n, path) {
 				d.decodeEntry(p, v, path, f)
 			}
@@ -280,6 +287,9 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string, f field) {
 	case t.Kind() == reflect.Slice:
 		if d.want(at, path, "a list", n.Kind == yaml.SequenceNode) {
 			v.Set(reflect.MakeSlice(t, len(n.Content), len(n.Content)))
+			if f.required && len(n.Content) == 0 {
+				d.errorAt(at, path, describe(path)+" is empty", "")
+			}
 			elem := field{enum: f.enum, pattern: f.pattern, keys: f.keys}
 			for i, c := range n.Content {
 				d.decode(c, v.Index(i), fmt.Sprintf("%s[%d]", path, i), elem)

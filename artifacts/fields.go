@@ -88,9 +88,9 @@ func (s *shape) add(t reflect.Type, at []int) {
 		switch form := sf.Tag.Get("form"); {
 		case name == "-":
 		case form == "scalar":
-			s.scalar = &f
+			f.required, s.scalar = true, &f
 		case form == "list":
-			s.list = &f
+			f.required, s.list = true, &f
 		case option == "inline" && sf.Type.Kind() == reflect.Struct:
 			s.add(sf.Type, f.index)
 		case option == "inline":

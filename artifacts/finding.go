@@ -86,8 +86,17 @@ func (fs Findings) Print(w io.Writer) error {
 // maxFindings bounds a report; a file with more mistakes is not a manifest.
 const maxFindings = 200
 
-// sorted orders findings by position and drops repetitions.
+// sorted orders findings by position, and drops repetitions and the warnings
+// about a place that has an error.
 func (fs Findings) sorted() Findings {
+	type place struct{ line, col int }
+	wrong := map[place]bool{}
+	for _, f := range fs.Errors() {
+		wrong[place{f.Line, f.Col}] = true
+	}
+	fs = slices.DeleteFunc(fs, func(f Finding) bool {
+		return f.Severity == SeverityWarning && wrong[place{f.Line, f.Col}]
+	})
 	slices.SortFunc(fs, func(a, b Finding) int {
 		return cmp.Or(
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col),

@@ -45,7 +45,7 @@ func Load(name string, data []byte) (*Manifest, Findings) {
 	digest := sha256.Sum256(data)
 	m := &Manifest{File: name, Digest: hex.EncodeToString(digest[:])}
 	d := &decoder{file: name, values: map[string]*yaml.Node{}, keys: map[string]*yaml.Node{}, lost: map[string]bool{}}
-	if root := d.parse(data); root != nil && d.expand(root, 0) {
+	if root := d.parse(data); root != nil && d.expand(root, nil, 0) {
 		d.decode(root, reflect.ValueOf(m).Elem(), "", field{})
 		d.validate(m)
 	}

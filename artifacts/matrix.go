@@ -42,7 +42,7 @@ func (m *Matrix) ordered(d *decoder, pairs []pair) {
 }
 
 // MaxPoints is the size of the largest matrix, before exclusions.
-const MaxPoints = 1_000_000
+const MaxPoints = 250_000
 
 // Point is one combination of an experiment's parameters.
 type Point struct {
@@ -131,7 +131,7 @@ func (e Experiment) Count(profile string, overrides map[string]any) (int, error)
 
 // ParamNames lists what overrides of the experiment in a profile may name.
 func (e Experiment) ParamNames(profile string) []string {
-	names := map[string]bool{"seed": true}
+	names := map[string]bool{"seed": true, "seeds": true}
 	for _, axis := range e.axisOrder() {
 		names[axis] = true
 	}
@@ -143,7 +143,6 @@ func (e Experiment) ParamNames(profile string) []string {
 			names[p.Name] = true
 		}
 	}
-	delete(names, "seeds")
 	return slices.Sorted(maps.Keys(names))
 }
 
@@ -252,7 +251,7 @@ func (e Experiment) expansion(profile string, overrides map[string]any) (*expans
 	}
 	known := e.ParamNames(profile)
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
-		if name != "seeds" && !slices.Contains(known, name) {
+		if !slices.Contains(known, name) {
 			return nil, &mendable{fmt.Sprintf("no parameter %q", name), suggestAmong(name, known, "parameters")}
 		}
 		delete(x.base, name)
@@ -278,7 +277,7 @@ func (e Experiment) expansion(profile string, overrides map[string]any) (*expans
 	if builtin != nil {
 		base := maps.Clone(x.base)
 		var err error
-		if x.base, err = builtin.resolve(base); err != nil {
+		if x.base, err = builtin.Resolve(base); err != nil {
 			return nil, err
 		}
 		for _, p := range builtin.Params {
@@ -361,7 +360,7 @@ func (x *expansion) setGroups(zip []map[string][]any) error {
 				g := &x.groups[at]
 				if g.length != n {
 					first := x.axes[g.axes[0]]
-					return fmt.Errorf("zipped axes differ in length: %s has %d values and %s has %d", first, g.length, axis, n)
+					return fmt.Errorf("zipped axes differ in length: %s has %d, %s has %d", first, g.length, axis, n)
 				}
 				g.axes = append(g.axes, a)
 				continue

@@ -46,8 +46,13 @@ func (p Param) takesList() bool {
 }
 
 func listOf[T any](v any, convert func(any) (T, error)) ([]T, error) {
-	values, ok := v.([]any)
-	if !ok {
+	var values []any
+	switch v := v.(type) {
+	case []T:
+		return v, nil
+	case []any:
+		values = v
+	default:
 		values = []any{v}
 	}
 	list := make([]T, len(values))
@@ -96,7 +101,14 @@ func (p Param) number(v any) (float64, error) {
 func (p Param) truth(v any) (bool, error) {
 	b, ok := v.(bool)
 	if !ok {
-		return false, p.refuse(v, "true or false")
+		err := p.refuse(v, "true or false")
+		switch v {
+		case "yes", "on", 1:
+			err = &mendable{err.Error(), "write true"}
+		case "no", "off", 0:
+			err = &mendable{err.Error(), "write false"}
+		}
+		return false, err
 	}
 	return b, nil
 }
@@ -120,8 +132,9 @@ func (b Builtin) paramNames() []string {
 	return names
 }
 
-// resolve types params and fills the defaults in.
-func (b Builtin) resolve(params map[string]any) (map[string]any, error) {
+// Resolve types params by the built-in's declarations and fills the defaults
+// in. It refuses a parameter that the built-in does not take.
+func (b Builtin) Resolve(params map[string]any) (map[string]any, error) {
 	out := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		p, ok := b.param(name)

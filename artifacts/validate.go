@@ -1,5 +1,587 @@
 package artifacts
 
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// formatVersion is the version of the manifest format this package reads.
+const formatVersion = 1
+
+// kickBudget is how long all experiments of an artifact together should take
+// in profile kick.
+const kickBudget = 2 * time.Minute
+
 // validate checks what the types alone cannot say: references between the
 // parts of a manifest, and what an experiment's parameters come to.
-func (d *decoder) validate(m *Manifest) {}
+func (d *decoder) validate(m *Manifest) {
+	if d.keys["reprise"] != nil && !d.broken("reprise") && m.Version != formatVersion {
+		d.errorf("reprise", fmt.Sprintf("this reprise reads version %d", formatVersion), "version %d of the manifest format is not known", m.Version)
+	}
+	for _, id := range m.ExperimentIDs() {
+		d.experiment(m, id)
+	}
+	d.cycles(m)
+	d.kick(m)
+	for _, id := range m.ClaimIDs() {
+		c, at := m.Claims[id], "claims."+id
+		if c.Experiment != "" {
+			d.reference(at+".experiment", c.Experiment, "experiment", "experiments", m.ExperimentIDs())
+		}
+		e, known := m.Experiments[c.Experiment]
+		for i, p := range c.Profiles {
+			if known && e.Profiles != nil {
+				d.reference(fmt.Sprintf("%s.profiles[%d]", at, i), p, "profile of "+c.Experiment, "profiles", slices.Sorted(maps.Keys(e.Profiles)))
+			}
+		}
+	}
+}
+
+// reference reports a name that is not among the known ones of a section. When
+// the section itself could not be read nothing is said.
+func (d *decoder) reference(at, name, what, section string, known []string) {
+	if slices.Contains(known, name) || d.lost[section] || slices.Contains(d.bad, section) || slices.Contains(d.bad, at) {
+		return
+	}
+	d.errorf(at, suggestAmong(name, known, section), "there is no %s %q", what, name)
+}
+
+// suggested is the way to mend an error, if it knows one.
+func suggested(err error) string {
+	var m interface{ Suggestion() string }
+	if errors.As(err, &m) {
+		return m.Suggestion()
+	}
+	return ""
+}
+
+func (d *decoder) experiment(m *Manifest, id string) {
+	e, at := m.Experiments[id], "experiments."+id
+	if e.HumanMinutes < 0 {
+		d.errorf(at+".human_minutes", "", "human_minutes is below 0")
+	}
+	for i, need := range e.Needs {
+		d.reference(fmt.Sprintf("%s.needs[%d]", at, i), need, "experiment", "experiments", m.ExperimentIDs())
+	}
+	for i, s := range e.Sources {
+		d.reference(fmt.Sprintf("%s.sources[%d]", at, i), s, "source", "sources", slices.Sorted(maps.Keys(m.Sources)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
+		if p := e.Profiles[name]; p.Platform != "" {
+			d.reference(at+".profiles."+name+".platform", p.Platform, "platform", "platforms", slices.Sorted(maps.Keys(m.Platforms)))
+		}
+	}
+	d.matrix(e, at+".matrix")
+	if e.Run.Builtin != "" && !d.broken(at+".run") {
+		d.builtin(e, at)
+	}
+	d.steps(e, at)
+	if d.broken(at+".matrix") || d.broken(at+".profiles") || d.broken(at+".run") {
+		return
+	}
+	// What the checks above do not single out, the expansion itself finds.
+	said := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
+		if _, err := e.Count(name, nil); err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			if strings.HasPrefix(err.Error(), "exclude") {
+				d.errorfKey(at+".matrix.exclude", suggested(err), "profile %s: %v", name, err)
+			} else {
+				d.errorfKey(at+".profiles."+name, suggested(err), "profile %s: %v", name, err)
+			}
+		}
+	}
+}
+
+// cycles reports experiments that wait for each other.
+func (d *decoder) cycles(m *Manifest) {
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	var stack []string
+	var visit func(id string)
+	visit = func(id string) {
+		state[id] = visiting
+		stack = append(stack, id)
+		for i, need := range m.Experiments[id].Needs {
+			switch state[need] {
+			case visiting:
+				circle := append(slices.Clone(stack[slices.Index(stack, need):]), need)
+				d.errorf(fmt.Sprintf("experiments.%s.needs[%d]", id, i), "", "needs go in a circle: %s", strings.Join(circle, " → "))
+			case 0:
+				if _, known := m.Experiments[need]; known {
+					visit(need)
+				}
+			}
+		}
+		stack = stack[:len(stack)-1]
+		state[id] = done
+	}
+	for _, id := range m.ExperimentIDs() {
+		if state[id] == 0 {
+			visit(id)
+		}
+	}
+}
+
+func (d *decoder) kick(m *Manifest) {
+	total, single := time.Duration(0), false
+	for _, id := range m.ExperimentIDs() {
+		compute := time.Duration(m.Experiments[id].Profiles["kick"].Compute)
+		if total += compute; compute > kickBudget {
+			single = true
+			d.warnf("experiments."+id+".profiles.kick.compute", "give it less to do, or leave it to profile local", "profile kick is to prove that everything works; all experiments together should take under %s", Duration(kickBudget))
+		}
+	}
+	if total > kickBudget && !single {
+		n := d.keyAt("experiments")
+		d.report(SeverityWarning, n.Line, n.Column, "", fmt.Sprintf("profile kick takes %s over all experiments; it should take under %s", Duration(total), Duration(kickBudget)), "")
+	}
+}
+
+// seeded says whether some profile of e runs over seeds.
+func seeded(e Experiment) bool {
+	for _, p := range e.Profiles {
+		if p.With["seeds"] != nil {
+			return true
+		}
+	}
+	return e.Matrix.Repeat > 0
+}
+
+func (d *decoder) matrix(e Experiment, at string) {
+	if d.keys[at] == nil || d.broken(at) {
+		return
+	}
+	m := e.Matrix
+	if len(m.Axes) == 0 && len(m.Zip) == 0 && d.keys[at+".repeat"] == nil {
+		d.errorfKey(at, "give it an axis, or remove it", "the matrix is empty")
+		return
+	}
+	if d.keys[at+".repeat"] != nil && m.Repeat < 1 {
+		d.errorf(at+".repeat", "", "repeat must be at least 1")
+	}
+	if _, both := m.Axes["seed"]; both && m.Repeat > 0 {
+		d.errorfKey(at+".repeat", "give one of the two", "repeat makes the axis seed, which the matrix has already")
+	}
+	if _, is := m.Axes["seeds"]; is {
+		d.errorfKey(at+".seeds", `did you mean "seed"?`, "the axis of seeds is called seed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Axes)) {
+		d.axis(at+"."+name, name, m.Axes[name])
+	}
+	home := map[string]string{}
+	for i, group := range m.Zip {
+		at := fmt.Sprintf("%s.zip[%d]", at, i)
+		if len(group) == 0 {
+			d.errorf(at, "", "the zip group is empty")
+		}
+		names := slices.Sorted(maps.Keys(group))
+		// The order of the file tells which axis is the odd one out.
+		slices.SortFunc(names, func(a, b string) int { return slices.Index(m.order, a) - slices.Index(m.order, b) })
+		for _, name := range names {
+			d.axis(at+"."+name, name, group[name])
+			if _, twice := m.Axes[name]; twice || home[name] != "" {
+				d.errorfKey(at+"."+name, "", "axis %q is in the matrix twice", name)
+			}
+			home[name] = at
+			if first := names[0]; len(group[name]) != len(group[first]) && len(group[name]) > 0 && len(group[first]) > 0 {
+				d.errorf(at+"."+name, "axes of a group need as many values each", "zipped axes differ in length: %s has %d, %s has %d", first, len(group[first]), name, len(group[name]))
+			}
+		}
+	}
+	for i, text := range m.Exclude {
+		d.exclude(e, fmt.Sprintf("%s.exclude[%d]", at, i), text)
+	}
+}
+
+func (d *decoder) axis(at, name string, values []any) {
+	if len(values) == 0 {
+		d.errorf(at, "give it values, or remove it", "axis %q has no values", name)
+	}
+	first := map[string]int{}
+	for i, v := range values {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		if _, is := v.([]any); is {
+			d.errorf(at, "", "a value of an axis is a text, a number or a truth value, not a list")
+			continue
+		}
+		label := FormatValue(v)
+		if _, twice := first[label]; twice {
+			d.errorf(at, "", "axis %q has the value %s twice", name, label)
+		}
+		first[label] = i
+	}
+}
+
+// exclude checks one condition of a matrix against its axes.
+func (d *decoder) exclude(e Experiment, at, text string) {
+	c, err := parseCondition(text)
+	if err != nil {
+		var mistake *conditionError
+		offset := 0
+		if errors.As(err, &mistake) {
+			offset = mistake.at
+		}
+		d.errorInText(at, text, offset, "in this condition: "+err.Error(), "")
+		return
+	}
+	axes := e.axisOrder()
+	if seeded(e) && !slices.Contains(axes, "seed") {
+		axes = append(axes, "seed")
+	}
+	for _, r := range c.names {
+		if !slices.Contains(axes, r.name) {
+			d.errorInText(at, text, r.at, fmt.Sprintf("there is no axis %q", r.name), suggestAmong(r.name, axes, "axes"))
+			continue
+		}
+		values := slices.Clone(e.Matrix.Axes[r.name])
+		for _, g := range e.Matrix.Zip {
+			values = append(values, g[r.name]...)
+		}
+		for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
+			switch v := e.Profiles[name].With[r.name].(type) {
+			case nil:
+			case []any:
+				values = append(values, v...)
+			default:
+				values = append(values, v)
+			}
+		}
+		var words []string
+		for _, v := range values {
+			if _, is := quantity(v); !is {
+				if r.numeric {
+					d.errorInText(at, text, r.at, fmt.Sprintf("axis %q has the value %q, which is no number to compare with", r.name, FormatValue(v)), "use == or in")
+					break
+				}
+				words = append(words, FormatValue(v))
+			}
+		}
+		for _, want := range r.values {
+			if _, is := quantity(want); !is && !slices.Contains(words, FormatValue(want)) && r.name != "seed" {
+				n := d.valueAt(at)
+				d.report(SeverityWarning, n.Line, n.Column, at, fmt.Sprintf("axis %q never has the value %q", r.name, FormatValue(want)), didYouMean(FormatValue(want), words))
+			}
+		}
+	}
+}
+
+// errorInText reports an error at a byte offset of a text, when the text stands
+// in the file as it is; otherwise at its beginning.
+func (d *decoder) errorInText(at, text string, offset int, message, suggestion string) {
+	n := follow(d.valueAt(at))
+	line, col := n.Line, n.Column
+	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		col++
+	}
+	if line >= 1 && line <= len(d.lines) {
+		source := []rune(d.lines[line-1])
+		if from := min(max(col-1, 0), len(source)); strings.HasPrefix(string(source[from:]), text) {
+			d.report(SeverityError, line, col+utf8.RuneCountInString(text[:min(offset, len(text))]), at, message, suggestion)
+			return
+		}
+	}
+	d.errorAt(n, at, message, suggestion)
+}
+
+// errorAtToken reports an error where token first stands in the source of the
+// text at path.
+func (d *decoder) errorAtToken(at, token, message, suggestion string) {
+	n := follow(d.valueAt(at))
+	for line := max(n.Line, 1); line <= len(d.lines); line++ {
+		text := d.lines[line-1]
+		from := 0
+		if line == n.Line {
+			from = len(string([]rune(text)[:min(max(n.Column-1, 0), utf8.RuneCountInString(text))]))
+		}
+		if i := strings.Index(text[from:], token); i >= 0 {
+			d.report(SeverityError, line, utf8.RuneCountInString(text[:from+i])+1, at, message, suggestion)
+			return
+		}
+	}
+	d.errorAt(n, at, message, suggestion)
+}
+
+// builtin checks an experiment's parameters against those its built-in takes.
+func (d *decoder) builtin(e Experiment, at string) {
+	b, ok := LookupBuiltin(e.Run.Builtin)
+	if !ok {
+		err := unknownBuiltin(e.Run.Builtin)
+		d.errorf(at+".run", suggested(err), "%v", err)
+		return
+	}
+	takes := func(at, name string) (Param, bool) {
+		p, ok := b.param(name)
+		if !ok {
+			d.errorfKey(at, suggestAmong(name, b.paramNames(), "parameters"), "%s takes no parameter %q", b.Name, name)
+		}
+		return p, ok
+	}
+	convert := func(p Param, at string, v any) {
+		if d.broken(at) {
+			return
+		}
+		if _, err := p.convert(v); err != nil {
+			d.errorf(at, suggested(err), "%v", err)
+		}
+	}
+	axes := e.axisOrder()
+	check := func(at string, values map[string][]any) {
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if name == "seeds" { // reported as a mistaken seed
+				continue
+			}
+			if p, ok := takes(at+"."+name, name); ok {
+				for i, v := range values[name] {
+					convert(p, fmt.Sprintf("%s.%s[%d]", at, name, i), v)
+				}
+			}
+		}
+	}
+	check(at+".matrix", e.Matrix.Axes)
+	for i, g := range e.Matrix.Zip {
+		check(fmt.Sprintf("%s.matrix.zip[%d]", at, i), g)
+	}
+	for _, profile := range slices.Sorted(maps.Keys(e.Profiles)) {
+		with := e.Profiles[profile].With
+		at := at + ".profiles." + profile
+		given := slices.Clone(axes)
+		for _, name := range slices.Sorted(maps.Keys(with)) {
+			v, at := with[name], at+".with."+name
+			if given = append(given, name); name == "seeds" {
+				name = "seed"
+				given = append(given, name)
+			} else if slices.Contains(axes, name) {
+				// An unknown axis has been reported where the matrix has it.
+				if _, ok := b.param(name); !ok {
+					continue
+				}
+			}
+			p, ok := takes(at, name)
+			if !ok {
+				continue
+			}
+			if list, is := v.([]any); is && (name == "seed" || slices.Contains(axes, name)) {
+				for i, v := range list {
+					convert(p, fmt.Sprintf("%s[%d]", at, i), v)
+				}
+			} else {
+				convert(p, at, v)
+			}
+		}
+		for _, p := range b.Params {
+			if p.Default == nil && !slices.Contains(given, p.Name) && !(p.Name == "seed" && e.Matrix.Repeat > 0) && !d.lost["experiments"] {
+				d.errorfKey(at, "", "%s needs the parameter %q (%s)", b.Name, p.Name, p.Doc)
+			}
+		}
+	}
+}
+
+// steps checks the shell steps of an experiment together.
+func (d *decoder) steps(e Experiment, at string) {
+	named := map[string]bool{}
+	for i, s := range e.Run.Steps {
+		at := fmt.Sprintf("%s.run[%d]", at, i)
+		if s.Name != "" && named[s.Name] {
+			d.errorf(at+".name", "", "the experiment has two steps %q", s.Name)
+		}
+		named[s.Name] = true
+		said := map[string]bool{}
+		for _, m := range braced.FindAllStringSubmatch(s.Sh, -1) {
+			name := m[1]
+			if _, set := s.Env[name]; set || said[name] || environment.MatchString(name) || setIn(s.Sh, name) {
+				continue
+			}
+			said[name] = true
+			d.variable(e, at+".sh", "${"+name+"}", name)
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Env)) {
+			os.Expand(s.Env[key], func(name string) string {
+				if name == "" {
+					return ""
+				}
+				token := "${" + name + "}"
+				if !strings.Contains(s.Env[key], token) {
+					token = "$" + name
+				}
+				d.variable(e, at+".env."+key, token, name)
+				return ""
+			})
+		}
+	}
+}
+
+var (
+	braced = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+	// environment are the names that by convention come from outside.
+	environment = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+)
+
+// setIn says whether a script seems to give the variable a value itself.
+func setIn(script, name string) bool {
+	set := regexp.MustCompile(`(^|[\s;&|(])` + name + `=|\bfor\s+` + name + `\b|\b(read|getopts)\b[^\n;]*\b` + name + `\b`)
+	return set.MatchString(script)
+}
+
+// variable reports a variable of a step that is no parameter in some profile.
+func (d *decoder) variable(e Experiment, at, token, name string) {
+	var lacking, known []string
+	for _, profile := range slices.Sorted(maps.Keys(e.Profiles)) {
+		with := e.Profiles[profile].With
+		names := append(e.axisOrder(), slices.Sorted(maps.Keys(with))...)
+		if with["seeds"] != nil || e.Matrix.Repeat > 0 {
+			names = append(names, "seed")
+		}
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "seeds" })
+		if !slices.Contains(names, name) {
+			lacking = append(lacking, profile)
+		}
+		known = append(known, names...)
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	switch {
+	case len(lacking) == 0:
+	case len(lacking) == len(e.Profiles):
+		d.errorAtToken(at, token, fmt.Sprintf("nothing gives %s a value", token), suggestAmong(name, known, "parameters"))
+	default:
+		d.errorAtToken(at, token, fmt.Sprintf("%s has no value in profile %s", token, strings.Join(lacking, ", ")), "")
+	}
+}
+
+// Validate checks that the DOI is bare.
+func (p *Paper) Validate(report func(path, message, suggestion string)) {
+	if _, bare, found := strings.Cut(p.DOI, "doi.org/"); found {
+		report("doi", "the DOI comes without the address of its resolver", fmt.Sprintf("did you mean %q?", bare))
+	}
+}
+
+var (
+	commitForm = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	hexForm    = regexp.MustCompile(`^[0-9a-fA-F]+$`)
+)
+
+// Validate checks that the source is of one kind and pinned.
+func (s *Source) Validate(report func(path, message, suggestion string)) {
+	kinds := 0
+	for _, v := range []string{s.Git, s.Archive, s.Path} {
+		if v != "" {
+			kinds++
+		}
+	}
+	switch {
+	case kinds != 1:
+		report("", "a source needs exactly one of the keys git, archive and path", "")
+		return
+	case s.Git != "" && s.Commit == "":
+		report("git", "the git source lacks its commit", "pin it: commit: the full hash that git rev-parse HEAD prints")
+	case s.Archive != "" && s.SHA256 == "":
+		report("archive", "the archive lacks its sha256", "pin it: sha256: the digest that sha256sum prints")
+	case s.Path != "" && !filepath.IsLocal(s.Path):
+		report("path", fmt.Sprintf("path %q leaves the manifest's folder", s.Path), "give a path inside it")
+	}
+	switch {
+	case s.Commit == "" || commitForm.MatchString(s.Commit) && s.Git != "":
+	case s.Git == "":
+		report("commit", "commit belongs to a git source", "")
+	case commitForm.MatchString(strings.ToLower(s.Commit)):
+		report("commit", "a commit is written in small letters", fmt.Sprintf("did you mean %q?", strings.ToLower(s.Commit)))
+	case hexForm.MatchString(s.Commit) && len(s.Commit) < 40:
+		report("commit", fmt.Sprintf("%q is a shortened commit, which may come to mean another", s.Commit), "give all 40 digits, as git rev-parse prints them")
+	default:
+		report("commit", fmt.Sprintf("%q is no commit: branches and tags move", s.Commit), "give the hash of 40 digits that git rev-parse prints")
+	}
+	switch {
+	case s.SHA256 == "" || digestForm.MatchString(s.SHA256) && s.Archive != "":
+	case s.Archive == "":
+		report("sha256", "sha256 belongs to an archive", "")
+	default:
+		report("sha256", fmt.Sprintf("%q is no SHA-256 digest", s.SHA256), "give the 64 small hexadecimal digits that sha256sum prints")
+	}
+}
+
+// Validate checks that a platform has what its provider needs.
+func (p *Platform) Validate(report func(path, message, suggestion string)) {
+	if p.Count < 0 {
+		report("count", "count is below 0", "")
+	}
+	if p.Hours < 0 {
+		report("hours", "hours is below 0", "")
+	}
+	switch {
+	case p.Provider == "ssh" && len(p.Hosts) == 0:
+		report("provider", "provider ssh needs the key hosts", "")
+	case p.Provider == "chameleon" && p.Site == "":
+		report("provider", "provider chameleon needs the key site", "for example CHI@UC")
+	case p.Provider == "chameleon" && p.NodeType == "":
+		report("provider", "provider chameleon needs the key node_type", "for example storage_nvme")
+	}
+}
+
+// Validate checks that the outputs are files of the step's folder.
+func (s *ShellStep) Validate(report func(path, message, suggestion string)) {
+	for i, glob := range s.Outputs {
+		at := fmt.Sprintf("outputs[%d]", i)
+		if _, err := path.Match(glob, ""); err != nil {
+			report(at, fmt.Sprintf("%q is no pattern of file names", glob), "")
+		} else if !filepath.IsLocal(glob) {
+			report(at, fmt.Sprintf("%q leaves the step's folder", glob), "give a path inside it")
+		}
+	}
+}
+
+// Validate checks that the extract says how and what it reads.
+func (x *Extract) Validate(report func(path, message, suggestion string)) {
+	if x.From != "" && !filepath.IsLocal(x.From) {
+		report("from", fmt.Sprintf("%q leaves the step's folder", x.From), "give a path inside it")
+	}
+	kinds, named := 0, false
+	if x.Regex != nil {
+		kinds++
+		if re, err := regexp.Compile(x.Regex.Line); err == nil {
+			named = re.SubexpIndex("metric") >= 0
+		}
+	}
+	if x.CSV != nil {
+		kinds++
+		named = true // by a column, which only the table shows
+	}
+	if x.JSON != nil {
+		kinds++
+	}
+	if kinds != 1 {
+		report("", "an extract needs exactly one of the keys regex, csv and json", "")
+	} else if x.Metric == "" && !named {
+		report("", "the extract does not name its metric", "give the key metric")
+	}
+}
+
+// Validate checks that the expression compiles and finds a value.
+func (x *RegexExtract) Validate(report func(path, message, suggestion string)) {
+	re, err := regexp.Compile(x.Line)
+	switch {
+	case err != nil:
+		report("line", "the regular expression does not compile: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "")
+	case re.SubexpIndex("value") < 0:
+		report("line", "the regular expression lacks the group value", "write (?P<value>[0-9.]+) where the number stands")
+	}
+}
+
+// Validate checks that the separator is one character.
+func (x *CSVExtract) Validate(report func(path, message, suggestion string)) {
+	if x.Comma != "" && utf8.RuneCountInString(x.Comma) != 1 {
+		report("comma", fmt.Sprintf("the separator must be one character, not %q", x.Comma), "")
+	}
+}
