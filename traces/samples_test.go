@@ -1,0 +1,78 @@
+package traces
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sampleTrace gives the path of one of the real traces, which are not part of
+// the project: the folder is REPRISE_TRACES, or shared/traces beside the
+// project's.
+func sampleTrace(t testing.TB, name string) string {
+	t.Helper()
+	dir := os.Getenv("REPRISE_TRACES")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared", "traces")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("real trace %s is not here: set REPRISE_TRACES to the folder that holds it", name)
+	}
+	return path
+}
+
+func TestSamples(t *testing.T) {
+	for _, want := range []struct {
+		file, format    string
+		requests, reads int
+		unique          int
+	}{
+		{"cloudphysics/cloudPhysicsIO.vscsi", "vscsi", 113872, 46974, 48974},
+		{"cloudphysics/cloudPhysicsIO.oracleGeneral.bin", "oracleGeneral", 113872, 113872, 48974},
+	} {
+		t.Run(want.format+"/"+filepath.Base(want.file), func(t *testing.T) {
+			all, info, err := ReadAll(sampleTrace(t, want.file), Options{Validate: true})
+			require.NoError(t, err)
+			require.Equal(t, want.format, info.Format)
+			require.Equal(t, int64(len(all)), info.Requests)
+			ids, reads := map[uint64]bool{}, 0
+			for _, r := range all {
+				ids[r.ID] = true
+				if r.Op == Read {
+					reads++
+				}
+			}
+			require.Equal(t, want.requests, len(all))
+			require.Equal(t, want.reads, reads)
+			require.Equal(t, want.unique, len(ids))
+		})
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, name := range []string{"cloudphysics/cloudPhysicsIO.oracleGeneral.bin", "cloudphysics/cloudPhysicsIO.vscsi"} {
+		b.Run(filepath.Base(name), func(b *testing.B) {
+			path := sampleTrace(b, name)
+			st, err := os.Stat(path)
+			require.NoError(b, err)
+			b.SetBytes(st.Size())
+			b.ReportAllocs()
+			dst := make([]Request, 4096)
+			n := 0
+			for b.Loop() {
+				s, err := Open(path, Options{})
+				require.NoError(b, err)
+				for err == nil {
+					var k int
+					k, err = s.Read(dst)
+					n += k
+				}
+				s.Close()
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds()/1e6, "Mreq/s")
+		})
+	}
+}
