@@ -26,7 +26,10 @@ type Format struct {
 var formats []Format
 
 func init() {
-	formats = []Format{oracleGeneral, vscsi, csvFormat}
+	formats = []Format{
+		oracleGeneral, vscsi, csvFormat, msr, alibaba, tencent, spc, arc, lirs, webcachesim,
+		mqsim, disksim, blkparse, flashnet, heimdall, linnos,
+	}
 }
 
 // Formats lists the formats, in the order in which help shows them.
@@ -187,6 +190,8 @@ func isFixed(s string) bool {
 	_, ok := parseFixed([]byte(s), 1)
 	return ok
 }
+
+func isBit(s string) bool { return s == "0" || s == "1" }
 
 // fitIf is f where all hold, otherwise no.
 func fitIf(f fit, all ...bool) fit {

@@ -32,6 +32,16 @@ func TestSamples(t *testing.T) {
 	}{
 		{"cloudphysics/cloudPhysicsIO.vscsi", "vscsi", 113872, 46974, 48974},
 		{"cloudphysics/cloudPhysicsIO.oracleGeneral.bin", "oracleGeneral", 113872, 113872, 48974},
+		{"arc/OLTP.lis.zst", "arc", 914145, 914145, 186880},
+		{"arc/P3.lis.zst", "arc", 3912296, 3912296, 762543},
+		{"block/DTRS100M.trace", "mqsim", 127043, 113123, 0},
+		{"block/tpcc-small.trace", "mqsim", 6999, 4381, 0},
+		{"block/wsrch-small.trace", "mqsim", 24783, 24779, 0},
+		{"block/webcachesim-test.tr", "webcachesim", 10492, 10492, 960},
+		{"flashnet/tencent.cut.per_50k.most_rand_iops.537.trace", "flashnet", 50000, 41036, 0},
+		{"flashnet/tencent.cut.per_50k.rw_60_40.490.trace", "flashnet", 50000, 30012, 0},
+		{"flashnet/tencent.cut.per_50k.rw_75_25.379.trace", "flashnet", 50000, 37885, 0},
+		{"femu-oracle/mixed.reqs.csv", "csv", 0, 0, 0},
 	} {
 		t.Run(want.format+"/"+filepath.Base(want.file), func(t *testing.T) {
 			all, info, err := ReadAll(sampleTrace(t, want.file), Options{Validate: true})

@@ -337,6 +337,31 @@ func (t *text) bit(name string, one, zero Op) Op {
 	return zero
 }
 
+// word takes a field that is one of two words, in lower case here and in any
+// case there.
+func (t *text) word(name, read, write string) Op {
+	f := t.take()
+	switch {
+	case equalFold(f, read):
+		return Read
+	case !equalFold(f, write):
+		t.want(name, read+" or "+write, f)
+	}
+	return Write
+}
+
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if c|0x20 != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
 func parseUint(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 20 {
 		return 0, false
