@@ -55,20 +55,17 @@ type node struct {
 
 // Bits of node.flag. A policy may use those from flagPolicy on.
 const (
-	flagUnused uint8 = 1 << iota // prefetched, not yet requested
+	flagKnown  uint8 = 1 << iota // in the index
+	flagUnused                   // prefetched, not yet requested
 	flagGhost                    // known, but not resident
 	flagPolicy
 )
 
-// store is what every policy is made of: a slice of nodes and an open-addressed
-// index from id to handle.
-//
-// An index slot is 8 bytes: the 32-bit hash above the handle. The hash gives
-// the slot's home as well, so that probing and deleting touch no node but the
-// one that matches. Slots are kept at most indexLoad full.
+// store is what every policy is made of: a slice of nodes, and an index from id
+// to handle.
 type store struct {
 	nodes    []node
-	slots    []uint64
+	index    index
 	free     Handle // chain of unused nodes through next
 	known    int    // objects in the index: resident and ghosts
 	resident int
@@ -77,18 +74,12 @@ type store struct {
 	observer func(Victim)
 }
 
-// At most 17/32 of the slots are used: 15 bytes of index an object.
-const (
-	loadNum = 17
-	loadDen = 32
-)
-
 // newStore makes a store for objects of capacity units together, with the
 // nodes 1..lists set apart as the ends of circular lists.
 func newStore(capacity int64, lists int) store {
 	s := store{
 		nodes:    make([]node, lists+1, 64),
-		slots:    make([]uint64, 64),
+		index:    make(index, 8),
 		capacity: capacity,
 	}
 	for i := range s.nodes {
@@ -144,24 +135,25 @@ func (s *store) Used(h Handle) bool {
 }
 
 // stateBytes is the memory held, in bytes.
-func (s *store) stateBytes() int { return cap(s.nodes)*24 + cap(s.slots)*8 }
+func (s *store) stateBytes() int { return cap(s.nodes)*24 + cap(s.index)*32 }
 
 func (s *store) lookup(k Key) Handle {
-	slots := s.slots
-	i := uint64(k.hash) * uint64(len(slots)) >> 32
-	for i < uint64(len(slots)) {
-		e := slots[i]
-		if e == 0 {
+	i := s.index.home(k.hash)
+	for start := i; ; {
+		b := &s.index[i]
+		for m := b.match(k.hash); m != 0; m &= m - 1 {
+			h := b.handles[bits.TrailingZeros64(m)/8%bucketSlots]
+			if s.nodes[h].id == k.ID {
+				return h
+			}
+		}
+		if b.tags>>passedShift == 0 {
 			return None
 		}
-		if uint32(e>>32) == k.hash && s.nodes[uint32(e)].id == k.ID {
-			return Handle(e)
-		}
-		if i++; i == uint64(len(slots)) {
-			i = 0
+		if i = s.index.after(i); i == start {
+			return None
 		}
 	}
-	return None
 }
 
 // add makes a node for an object that is not known, and counts it as resident.
@@ -172,26 +164,15 @@ func (s *store) add(k Key, size uint32, origin Origin) Handle {
 	} else {
 		h = s.newNode()
 	}
-	s.nodes[h] = node{id: k.ID, size: size, flag: uint8(origin)}
+	s.nodes[h] = node{id: k.ID, size: size, flag: flagKnown | uint8(origin)*flagUnused}
 	s.resident++
 	s.occupied += int64(size)
 	s.known++
-	if s.known*loadDen > len(s.slots)*loadNum {
+	if s.known*loadDen > len(s.index)*loadNum {
 		s.growIndex()
 	}
-	s.enter(k.hash, h)
+	s.index.enter(k.hash, h)
 	return h
-}
-
-func (s *store) enter(hash uint32, h Handle) {
-	slots := s.slots
-	i := uint64(hash) * uint64(len(slots)) >> 32
-	for slots[i] != 0 {
-		if i++; i == uint64(len(slots)) {
-			i = 0
-		}
-	}
-	slots[i] = uint64(hash)<<32 | uint64(h)
 }
 
 func (s *store) newNode() Handle {
@@ -219,11 +200,10 @@ func (s *store) enlarged(n int, full int64) int {
 }
 
 func (s *store) growIndex() {
-	old := s.slots
-	s.slots = make([]uint64, s.enlarged(len(old), min(s.capacity, 1<<32)*loadDen/loadNum+8))
-	for _, e := range old {
-		if e != 0 {
-			s.enter(uint32(e>>32), Handle(e))
+	s.index = make(index, s.enlarged(len(s.index), min(s.capacity, 1<<32)*loadDen/loadNum+8))
+	for h := range s.nodes {
+		if s.nodes[h].flag&flagKnown != 0 {
+			s.index.enter(KeyOf(s.nodes[h].id).hash, Handle(h))
 		}
 	}
 }
@@ -237,50 +217,22 @@ func (s *store) forget(h Handle) {
 		s.resident--
 		s.occupied -= int64(n.size)
 	}
+	s.known--
+	s.index.leave(hash, h)
+	n.flag = 0
 	n.next = s.free
 	s.free = h
-	s.known--
-
-	slots := s.slots
-	size := uint64(len(slots))
-	i := uint64(hash) * size >> 32
-	for want := uint64(hash)<<32 | uint64(h); slots[i] != want; {
-		if i++; i == size {
-			i = 0
-		}
-	}
-	// Close the gap: an entry moves back into it unless its home lies after.
-	for j := i; ; {
-		if j++; j == size {
-			j = 0
-		}
-		e := slots[j]
-		if e == 0 {
-			break
-		}
-		home := (e >> 32) * size >> 32
-		away, gap := j-home, j-i
-		if j < home {
-			away += size
-		}
-		if j < i {
-			gap += size
-		}
-		if away >= gap {
-			slots[i] = e
-			i = j
-		}
-	}
-	slots[i] = 0
 }
 
 // evicted forgets a resident object that has no ghost, and reports it.
 func (s *store) evicted(h Handle) {
+	if s.observer == nil {
+		s.forget(h)
+		return
+	}
 	v := s.victim(h)
 	s.forget(h)
-	if s.observer != nil {
-		s.observer(v)
-	}
+	s.observer(v)
 }
 
 // ghosted turns a resident object into a ghost. The caller reports it, once it
@@ -379,7 +331,7 @@ func (s *store) pop(q *queue) Handle {
 
 // large says that the tables outgrow the processor's nearer caches, so that
 // touch pays.
-func (s *store) large() bool { return len(s.slots) > 1<<14 }
+func (s *store) large() bool { return len(s.index) > 1<<13 }
 
 // touch reads what lookups of these keys will want first, so that the waits
 // for memory overlap. It gives a value only so that the reads are not optimized
@@ -387,15 +339,16 @@ func (s *store) large() bool { return len(s.slots) > 1<<14 }
 //
 //go:noinline
 func (s *store) touch(keys *[ahead]Key) uint64 {
-	var entries [ahead]uint64
+	var matches [ahead]uint32
 	for i := range keys {
-		entries[i] = s.slots[uint64(keys[i].hash)*uint64(len(s.slots))>>32]
+		b := &s.index[s.index.home(keys[i].hash)]
+		if m := b.match(keys[i].hash); m != 0 {
+			matches[i] = uint32(b.handles[bits.TrailingZeros64(m)/8%bucketSlots])
+		}
 	}
 	sum := uint64(0)
-	for i, e := range entries {
-		if uint32(e>>32) == keys[i].hash {
-			sum += s.nodes[uint32(e)].id
-		}
+	for _, h := range matches {
+		sum += s.nodes[h].id
 	}
 	return sum
 }
