@@ -31,14 +31,14 @@ func (p *fifo) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		p.Evict()
+		p.evict()
 	}
 	h := p.add(k, size, origin)
 	p.pushHead(1, h)
 	return h
 }
 
-func (p *fifo) Evict() {
+func (p *fifo) evict() {
 	if h := p.oldest(1); h != 1 {
 		p.unlink(h)
 		p.evicted(h)
@@ -88,14 +88,14 @@ func (p *clock) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		p.Evict()
+		p.evict()
 	}
 	h := p.add(k, size, origin)
 	p.pushHead(1, h)
 	return h
 }
 
-func (p *clock) Evict() {
+func (p *clock) evict() {
 	h := p.oldest(1)
 	if h == 1 {
 		return

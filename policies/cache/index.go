@@ -64,7 +64,7 @@ func (x index) enter(hash uint32, h Handle) {
 		b := &x[i]
 		if slot, ok := b.empty(); ok {
 			b.tags |= uint64(hash&0x7f|0x80) << (8 * slot)
-			b.handles[slot%bucketSlots] = h
+			b.handles[slot] = h
 			return
 		}
 		// The count stays at its maximum once there.
@@ -81,9 +81,9 @@ func (x index) leave(hash uint32, h Handle) {
 		b := &x[i]
 		for m := b.match(hash); m != 0; m &= m - 1 {
 			slot := bits.TrailingZeros64(m) / 8
-			if b.handles[slot%bucketSlots] == h {
+			if b.handles[slot] == h {
 				b.tags &^= 0xff << (8 * slot)
-				b.handles[slot%bucketSlots] = None
+				b.handles[slot] = None
 				return
 			}
 		}

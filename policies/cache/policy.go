@@ -42,9 +42,6 @@ type Policy interface {
 	Insert(k Key, size uint32, origin Origin) Handle
 	// Admits says whether an object of this size could be cached at all.
 	Admits(size uint32) bool
-	// Evict removes what the policy holds least worth keeping, if anything.
-	// One call may also only rearrange; call it until there is room.
-	Evict()
 	// Remove drops a resident object, without a ghost and unreported.
 	Remove(h Handle)
 	// Demote makes a resident object the one to go next, or as near to that as
@@ -59,7 +56,9 @@ type Policy interface {
 	// Used takes note that a request found h and says whether it was the first
 	// to do so since h was prefetched.
 	Used(h Handle) bool
-	// Observe has f called after each eviction.
+	// Observe has f called after each eviction, once the object is gone and the
+	// policy consistent. f may give the object a second chance with Insert: it
+	// fits.
 	Observe(f func(Victim))
 	Capacity() int64
 	Occupied() int64

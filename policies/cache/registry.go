@@ -87,7 +87,8 @@ func (c Config) param(name string) *Param {
 // Policies lists the policies, the plain ones first.
 func Policies() []Spec {
 	return []Spec{
-		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec,
+		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec, twoqSpec, slruSpec, arcSpec,
+		lfuSpec, gdsfSpec, beladySpec, lfudaSpec,
 	}
 }
 
@@ -185,8 +186,8 @@ func parseRatios(text string) ([]float64, error) {
 		}
 		ratios = append(ratios, v)
 	}
-	if len(ratios) > 16 {
-		return nil, fmt.Errorf("%d segments, where %d are the most", len(ratios), 16)
+	if len(ratios) > maxSegments {
+		return nil, fmt.Errorf("%d segments, where %d are the most", len(ratios), maxSegments)
 	}
 	return ratios, nil
 }

@@ -54,12 +54,11 @@ func (p *s3fifo) Admits(size uint32) bool { return int64(size) <= p.smallSize }
 
 func (p *s3fifo) Insert(k Key, size uint32, origin Origin) Handle {
 	toMain := p.ghostHit && p.ghostHitID == k.ID && origin == Demand
-	p.ghostHit = false
 	if !p.Admits(size) {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		p.Evict()
+		p.evict()
 	}
 	if origin == Prefetched {
 		p.dropGhost(k)
@@ -83,7 +82,7 @@ func (p *s3fifo) dropGhost(k Key) {
 	}
 }
 
-func (p *s3fifo) Evict() {
+func (p *s3fifo) evict() {
 	if p.main.bytes > p.mainSize || p.small.n == 0 {
 		p.evictMain()
 	} else {

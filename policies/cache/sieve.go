@@ -27,14 +27,14 @@ func (p *sieve) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		p.Evict()
+		p.evict()
 	}
 	h := p.add(k, size, origin)
 	p.pushHead(1, h)
 	return h
 }
 
-func (p *sieve) Evict() {
+func (p *sieve) evict() {
 	h := p.hand
 	if h == None {
 		h = p.oldest(1)

@@ -142,7 +142,7 @@ func (s *store) lookup(k Key) Handle {
 	for start := i; ; {
 		b := &s.index[i]
 		for m := b.match(k.hash); m != 0; m &= m - 1 {
-			h := b.handles[bits.TrailingZeros64(m)/8%bucketSlots]
+			h := b.handles[bits.TrailingZeros64(m)/8]
 			if s.nodes[h].id == k.ID {
 				return h
 			}
@@ -343,7 +343,7 @@ func (s *store) touch(keys *[ahead]Key) uint64 {
 	for i := range keys {
 		b := &s.index[s.index.home(keys[i].hash)]
 		if m := b.match(keys[i].hash); m != 0 {
-			matches[i] = uint32(b.handles[bits.TrailingZeros64(m)/8%bucketSlots])
+			matches[i] = uint32(b.handles[bits.TrailingZeros64(m)/8])
 		}
 	}
 	sum := uint64(0)
