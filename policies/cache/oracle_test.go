@@ -45,7 +45,7 @@ func (r *oracleReader) Read(dst []traces.Request) (int, error) {
 func cloudPhysics(t testing.TB, unit bool) *Trace {
 	data, err := os.ReadFile(sharedTraces(t, "cloudphysics", "cloudPhysicsIO.oracleGeneral.bin"))
 	require.NoError(t, err)
-	trace, err := Load(&oracleReader{data}, LoadOptions{IgnoreSizes: unit})
+	trace, err := Load(context.Background(), &oracleReader{data}, LoadOptions{IgnoreSizes: unit})
 	require.NoError(t, err)
 	return trace
 }

@@ -10,12 +10,12 @@ import (
 
 // Result is what a replay counted.
 type Result struct {
-	Policy   string // as it was asked for, parameters included
-	Size     int64  // the capacity
-	Requests int64
-	Misses   int64
-	ReqBytes int64 // with sizes ignored, bytes count objects, too
-	MissByte int64
+	Policy    string // as it was asked for, parameters included
+	Size      int64  // the capacity
+	Requests  int64
+	Misses    int64
+	ReqBytes  int64 // with sizes ignored, bytes count objects, too
+	MissBytes int64
 	// Seconds is the time the replay took, reading the trace excluded.
 	Seconds float64
 }
@@ -24,7 +24,7 @@ type Result struct {
 func (r Result) MissRatio() float64 { return ratio(r.Misses, r.Requests) }
 
 // ByteMissRatio is bytes missed per byte requested.
-func (r Result) ByteMissRatio() float64 { return ratio(r.MissByte, r.ReqBytes) }
+func (r Result) ByteMissRatio() float64 { return ratio(r.MissBytes, r.ReqBytes) }
 
 // MReqs is the speed of the replay in million requests a second.
 func (r Result) MReqs() float64 {
@@ -65,7 +65,7 @@ func replay(p Policy, t *Trace, from, to int, r *Result) {
 			}
 			if p.Find(keys[i]) == None {
 				r.Misses++
-				r.MissByte += int64(size)
+				r.MissBytes += int64(size)
 				p.Insert(keys[i], size, Demand)
 			}
 		}

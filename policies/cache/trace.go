@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"reprise/traces"
 )
@@ -23,8 +25,10 @@ type LoadOptions struct {
 	// that it covers; the objects are these pages instead of what the trace
 	// names. Volumes are kept apart.
 	PageSize uint32
-	// Progress, if not nil, is called now and then with the requests so far.
-	Progress func(requests int)
+	// Requests is how many to expect; 0 or less if that is not known.
+	Requests int64
+	// Read, if not nil, is kept at the number of requests read so far.
+	Read *atomic.Int64
 }
 
 // Trace is a sequence of requests to objects, in memory, 8 bytes a request and
@@ -50,17 +54,26 @@ type Footprint struct {
 
 // Load reads a trace to its end. Operations do not matter: a write brings an
 // object in as a read does.
-func Load(r Reader, o LoadOptions) (*Trace, error) {
+func Load(ctx context.Context, r Reader, o LoadOptions) (*Trace, error) {
 	t := &Trace{}
+	if o.PageSize == 0 {
+		t.ids = make([]uint64, 0, max(o.Requests, 0))
+		if !o.IgnoreSizes {
+			t.sizes = make([]uint32, 0, max(o.Requests, 0))
+		}
+	}
 	batch := make([]traces.Request, 4096)
 	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		n, err := r.Read(batch)
 		t.append(batch[:n], o)
 		if len(t.ids) > never-1 {
 			return nil, fmt.Errorf("more than %d requests", never-1)
 		}
-		if o.Progress != nil {
-			o.Progress(len(t.ids))
+		if o.Read != nil {
+			o.Read.Store(int64(len(t.ids)))
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -68,6 +81,9 @@ func Load(r Reader, o LoadOptions) (*Trace, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if t.sizes == nil && !o.IgnoreSizes {
+		t.sizes = []uint32{} // none were read, but they count
 	}
 	t.ready()
 	return t, nil
