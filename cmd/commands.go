@@ -4,5 +4,7 @@ import "github.com/spf13/cobra"
 
 // commands lists the verbs, each made in the file of its name.
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		a.ssdCommand(),
+	}
 }

@@ -74,22 +74,19 @@ type FEMU struct {
 	now      int64
 	selectFn func(*FEMU) uint32
 
-	stats FEMUStats
+	stats femuStats
 }
 
-// FEMUStats counts what a FEMU device has done.
-type FEMUStats struct {
+// femuStats counts what a FEMU device has done.
+type femuStats struct {
 	HostPages   uint64 // pages the host wrote
-	Reads       uint64 // requests
-	Writes      uint64
-	Trims       uint64
 	GCLines     uint64 // lines collected
 	GCPages     uint64 // pages copied by collection
 	BlockErases uint64
 }
 
 // WAF is flash programs over host programs, 1 before the first write.
-func (s FEMUStats) WAF() float64 {
+func (s femuStats) WAF() float64 {
 	if s.HostPages == 0 {
 		return 1
 	}
@@ -182,7 +179,6 @@ func (d *FEMU) Read(now int64, lba, sectors uint64) (latency int64, err error) {
 			latency = max(latency, d.occupy(at%d.pagesPerLine/uint32(d.cfg.PagesPerBlock), d.cfg.Timing.Read))
 		}
 	}
-	d.stats.Reads++
 	return latency, d.background()
 }
 
@@ -212,15 +208,14 @@ func (d *FEMU) Write(now int64, lba, sectors uint64) (latency int64, err error) 
 			return 0, ErrNoFreeLines
 		}
 	}
-	d.stats.Writes++
 	return latency, d.background()
 }
 
-// Trim unmaps every page the sectors touch. It takes no time.
-func (d *FEMU) Trim(now int64, lba, sectors uint64) error {
+// Trim unmaps every page the sectors touch, even in part. It takes no time.
+func (d *FEMU) Trim(now int64, lba, sectors uint64) (latency int64, err error) {
 	first, end, err := d.pages(lba, sectors)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	d.now = now
 	for p := first; p < end; p++ {
@@ -229,8 +224,7 @@ func (d *FEMU) Trim(now int64, lba, sectors uint64) error {
 			d.mapping[p] = none
 		}
 	}
-	d.stats.Trims++
-	return d.background()
+	return 0, d.background()
 }
 
 // occupy queues an operation on a LUN and returns the time until it ends.
@@ -451,18 +445,31 @@ func (d *FEMU) percolateDown(pos uint32) {
 	d.victims[pos], d.heapPos[line] = line, pos
 }
 
-// Stats returns the counters so far.
-func (d *FEMU) Stats() FEMUStats { return d.stats }
-
-// FreeLines, VictimLines and FullLines are the lengths of FEMU's three lists;
-// the open line is in none of them.
-func (d *FEMU) FreeLines() int   { return d.free.len() }
-func (d *FEMU) VictimLines() int { return len(d.victims) - 1 }
-func (d *FEMU) FullLines() int   { return int(d.full) }
-
-// GCThresholds are the numbers of free lines at or below which a line is
-// collected after a request, and before a write.
-func (d *FEMU) GCThresholds() (background, forced int) { return d.gcLines, d.gcHigh }
+// Report says what the device has done so far and how it stands.
+func (d *FEMU) Report() Report {
+	mapping, mapped := NewHash64(), 0
+	for p := range d.mapping {
+		index, ok := d.Locate(p)
+		if ok {
+			mapped++
+		} else {
+			index = ^uint64(0)
+		}
+		mapping.Add(index)
+	}
+	erases := NewHash64()
+	for _, n := range d.lineErases {
+		erases.Add(uint64(n))
+	}
+	wear := WearOf(d.lineErases)
+	return Report{
+		HostPages: d.stats.HostPages, GCPages: d.stats.GCPages, BlockErases: d.stats.BlockErases, WAF: d.stats.WAF(), GCLines: d.stats.GCLines,
+		FreeLines: d.free.len(), VictimLines: len(d.victims) - 1, FullLines: int(d.full),
+		GCThresholdLines: d.gcLines, GCHighLines: d.gcHigh, Lines: d.cfg.Lines(), PagesPerLine: d.cfg.PagesPerLine(), Pages: d.cfg.Pages(),
+		MappedPages: mapped, EraseMin: wear.Min, EraseMax: wear.Max, EraseMean: wear.Mean, EraseSD: wear.SD, Wear: wear,
+		MappingHash: mapping, EraseHash: erases,
+	}
+}
 
 // EraseCounts is the erase count of each line. The caller must not change it.
 func (d *FEMU) EraseCounts() []uint32 { return d.lineErases }
@@ -477,27 +484,4 @@ func (d *FEMU) Locate(logical int) (index uint64, mapped bool) {
 	perBlock := uint32(d.cfg.PagesPerBlock)
 	line, lun, page := at/d.pagesPerLine, at%d.pagesPerLine/perBlock, at%perBlock
 	return (uint64(lun)*uint64(d.cfg.BlocksPerPlane)+uint64(line))*uint64(perBlock) + uint64(page), true
-}
-
-// MappingHash is the hash over all logical pages of the index Locate gives,
-// all ones where there is none.
-func (d *FEMU) MappingHash() Hash64 {
-	h := NewHash64()
-	for p := range d.mapping {
-		index, mapped := d.Locate(p)
-		if !mapped {
-			index = ^uint64(0)
-		}
-		h.Add(index)
-	}
-	return h
-}
-
-// EraseHash is the hash over the lines' erase counts.
-func (d *FEMU) EraseHash() Hash64 {
-	h := NewHash64()
-	for _, n := range d.lineErases {
-		h.Add(uint64(n))
-	}
-	return h
 }

@@ -44,7 +44,7 @@ func (d *FEMU) do(q Request) (int64, error) {
 	case 'W':
 		return d.Write(q.Time, q.LBA, q.Sectors)
 	}
-	return 0, d.Trim(q.Time, q.LBA, q.Sectors)
+	return d.Trim(q.Time, q.LBA, q.Sectors)
 }
 
 // check verifies what must hold between requests.
@@ -70,7 +70,7 @@ func (d *FEMU) check(t testing.TB) {
 	}
 	require.EqualValues(t, mapped, valid)
 	require.Equal(t, d.stats.BlockErases, erases*uint64(d.luns))
-	require.Equal(t, d.cfg.Lines(), d.FreeLines()+d.VictimLines()+d.FullLines()+1)
+	require.Equal(t, d.cfg.Lines(), d.free.len()+len(d.victims)-1+int(d.full)+1)
 }
 
 func TestFEMUEqualsOracle(t *testing.T) {
@@ -110,7 +110,7 @@ func TestFEMUEqualsOracle(t *testing.T) {
 					latencies.Add(uint64(latency))
 					require.True(t, want.Scan())
 					require.Equal(t, want.Text(), fmt.Sprintf("%d,%d,%c,%d,%d,%d,%d,%d,%d", i, q.Time, q.Op, q.LBA, q.Sectors,
-						latency, d.FreeLines(), d.stats.GCLines, d.stats.GCPages))
+						latency, d.free.len(), d.stats.GCLines, d.stats.GCPages))
 					if i%500 == 0 {
 						d.check(t)
 					}
@@ -129,13 +129,14 @@ func TestFEMUEqualsOracle(t *testing.T) {
 				b, err := os.ReadFile(filepath.Join(dir, name+".json"))
 				require.NoError(t, err)
 				require.NoError(t, json.Unmarshal(b, &total))
-				require.Equal(t, total.Host, d.stats.HostPages)
-				require.Equal(t, total.Erases, d.stats.BlockErases)
-				require.Equal(t, total.Victims, d.VictimLines())
-				require.Equal(t, total.Full, d.FullLines())
+				r := d.Report()
+				require.Equal(t, total.Host, r.HostPages)
+				require.Equal(t, total.Erases, r.BlockErases)
+				require.Equal(t, total.Victims, r.VictimLines)
+				require.Equal(t, total.Full, r.FullLines)
 				require.Equal(t, total.Latency, latencies.String())
-				require.Equal(t, total.Map, d.MappingHash().String())
-				require.Equal(t, total.Erase, d.EraseHash().String())
+				require.Equal(t, total.Map, r.MappingHash.String())
+				require.Equal(t, total.Erase, r.EraseHash.String())
 			})
 		}
 	}
@@ -150,8 +151,7 @@ func TestFEMUByHand(t *testing.T) {
 	cfg.GCThreshold, cfg.GCHigh = 50, 75 // 2 and 1 free lines
 	d, err := NewFEMU(cfg)
 	require.NoError(t, err)
-	bg, forced := d.GCThresholds()
-	require.Equal(t, [2]int{2, 1}, [2]int{bg, forced})
+	require.Equal(t, [2]int{2, 1}, [2]int{d.gcLines, d.gcHigh})
 
 	at := func(p int) int {
 		i, ok := d.Locate(p)
@@ -172,8 +172,8 @@ func TestFEMUByHand(t *testing.T) {
 	// Channel 0 holds flat pages 0..7, channel 1 pages 8..15; page 2 went to
 	// channel 0, row 1, page 3 to channel 1, row 1.
 	require.Equal(t, []int{0, 8, 1, 9}, []int{at(0), at(1), at(2), at(3)})
-	require.Equal(t, 1, d.FullLines())
-	require.Equal(t, 2, d.FreeLines(), "line 1 is open")
+	require.EqualValues(t, 1, d.full)
+	require.Equal(t, 2, d.free.len(), "line 1 is open")
 
 	lat, err := d.Read(1_000_000, 0, 8)
 	require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestFEMUByHand(t *testing.T) {
 	// The overwrite makes line 0 a victim with 3 valid pages, and the two free
 	// lines let it be collected at once: pages 0, 1... in channel order.
 	require.EqualValues(t, 200_000, write(2_000_000, 8, 8))
-	s := d.Stats()
+	s := d.stats
 	require.EqualValues(t, 1, s.GCLines)
 	require.EqualValues(t, 3, s.GCPages)
 	require.EqualValues(t, 2, s.BlockErases)
@@ -199,7 +199,8 @@ func TestFEMUByHand(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 200_000+40_000+40_000+200_000+2_000_000+40_000, lat)
 
-	require.NoError(t, d.Trim(3_000_000, 1, 1))
+	_, err = d.Trim(3_000_000, 1, 1)
+	require.NoError(t, err)
 	require.Equal(t, -1, at(0), "a trim of part of a page drops the page")
 	d.check(t)
 }

@@ -22,3 +22,6 @@ func (h *Hash64) Add(v uint64) {
 
 // String is the hash in sixteen hexadecimal digits.
 func (h Hash64) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+
+// MarshalText writes the hash as String does.
+func (h Hash64) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
