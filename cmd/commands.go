@@ -8,5 +8,6 @@ func (a *app) commands() []*cobra.Command {
 		a.runCommand(),
 		a.execCommand(),
 		a.cachesimCommand(),
+		a.ssdCommand(),
 	}
 }

@@ -1,0 +1,204 @@
+package cmd
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"reprise/emulator"
+)
+
+func (a *app) ssdCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ssd",
+		Short: "Emulate flash devices: replay a trace on one, serve one as a real disk",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.ssdReplayCommand())
+	return c
+}
+
+func (a *app) ssdReplayCommand() *cobra.Command {
+	var preset, geometry, gc, latencyOut string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "replay TRACE",
+		Short: "Replay a trace on an emulated SSD, in virtual time",
+		Long: `Replay puts every request of a trace to an emulated SSD at the request's own
+time and reports latencies, write amplification by cause, wear, and hashes of the
+outcome. The preset femu is the black-box model of FEMU bit for bit.
+
+TRACE is CSV with the header time_ns,op,lba,nsectors (op R, W or T for trim;
+sectors as large as the device's); - reads standard input.
+
+A geometry file is YAML under FEMU's property names: secsz, secs_per_pg,
+pgs_per_blk, blks_per_pl, pls_per_lun, luns_per_ch, nchs, pg_rd_lat, pg_wr_lat,
+blk_er_lat (ns), gc_thres_pcent, gc_thres_pcent_high, gc_policy. What it leaves
+out has the preset's value.`,
+		Example: `  reprise ssd replay trace.csv --preset femu
+  reprise ssd replay trace.csv --preset femu --geometry g0.yaml --gc fifo --json
+  reprise ssd replay trace.csv --latency-out lat.csv`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ssd, err := openSSD(preset, geometry, gc)
+			if err != nil {
+				return err
+			}
+			in := a.stdin
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return fail(ExitManifest, err)
+				}
+				defer f.Close()
+				in = f
+			}
+			reqs, err := emulator.NewRequestReader(in)
+			if err != nil {
+				return fail(ExitManifest, fmt.Errorf("%s: %w", args[0], err))
+			}
+
+			each, closeLatencies, err := latencyWriter(latencyOut)
+			if err != nil {
+				return fail(ExitInfrastructure, err)
+			}
+			started, told, done := a.now(), a.now(), 0
+			next := func() (emulator.Request, error) {
+				if done++; done&0xffff == 0 {
+					if now := a.now(); now.Sub(told) >= time.Second {
+						told = now
+						fmt.Fprintf(a.stderr, "replayed %d requests, %.2f M/s\n", done, float64(done)/1e6/now.Sub(started).Seconds())
+					}
+				}
+				q, err := reqs.Next()
+				if err != nil && !errors.Is(err, io.EOF) {
+					err = fail(ExitManifest, fmt.Errorf("%s: %w", args[0], err))
+				}
+				return q, err
+			}
+			report, err := emulator.Replay(c.Context(), ssd, next, each)
+			if cerr := closeLatencies(); err == nil && cerr != nil {
+				err = fail(ExitInfrastructure, cerr)
+			}
+			if err != nil {
+				return replayError(args[0], reqs.Line(), err)
+			}
+			if asJSON {
+				return json.NewEncoder(a.stdout).Encode(report)
+			}
+			return printReplay(a.stdout, report)
+		},
+	}
+	c.Flags().StringVar(&preset, "preset", "femu", "device: femu")
+	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
+	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice")
+	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
+	return c
+}
+
+// openSSD makes the device of a preset with a geometry file's and a flag's changes.
+func openSSD(preset, geometry, gc string) (emulator.SSD, error) {
+	if preset != "femu" {
+		return nil, fail(ExitUsage, fmt.Errorf("unknown preset %q; there is femu", preset))
+	}
+	cfg := emulator.DefaultFEMU()
+	where := "preset " + preset
+	if geometry != "" {
+		f, err := os.Open(geometry)
+		if err != nil {
+			return nil, fail(ExitManifest, err)
+		}
+		defer f.Close()
+		if cfg, err = emulator.LoadFEMU(f, cfg); err != nil {
+			return nil, fail(ExitManifest, fmt.Errorf("%s: %w", geometry, err))
+		}
+		where = geometry
+	}
+	if gc != "" {
+		cfg.GC = gc
+	}
+	ssd, err := emulator.NewFEMU(cfg)
+	if err != nil {
+		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", where, err))
+	}
+	return ssd, nil
+}
+
+// replayError gives an error of a replay its exit code and a way out.
+func replayError(trace string, line int, err error) error {
+	var coded *exitError
+	switch {
+	case errors.As(err, &coded):
+		return err
+	case errors.Is(err, errInterrupted):
+		return fail(ExitInterrupted, err)
+	case errors.Is(err, emulator.ErrRange):
+		return fail(ExitManifest, fmt.Errorf("%s: line %d: %w", trace, line, err), "give a larger device with --geometry")
+	case errors.Is(err, emulator.ErrNoFreeLines):
+		return fail(ExitStepFailed, fmt.Errorf("%s: line %d: %w", trace, line, err),
+			"FEMU ends its virtual machine here: the trace fills more of the device than its spare lines allow")
+	}
+	return fail(ExitStepFailed, err)
+}
+
+// latencyWriter makes the file for --latency-out; without one both functions
+// do nothing.
+func latencyWriter(name string) (each func(int64) error, done func() error, err error) {
+	if name == "" {
+		return nil, func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := bufio.NewWriterSize(f, 1<<16)
+	if _, err := w.WriteString("latency_ns\n"); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	var b []byte
+	each = func(latency int64) error {
+		b = append(strconv.AppendInt(b[:0], latency, 10), '\n')
+		_, err := w.Write(b)
+		return err
+	}
+	return each, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
+func printReplay(w io.Writer, r emulator.ReplayReport) error {
+	us := func(ns float64) string { return fmt.Sprintf("%.1f", ns/1000) }
+	_, err := fmt.Fprintf(w, `requests         %d: %d reads, %d writes, %d trims
+host pages       %d
+gc pages         %d from %d lines
+wl pages         %d
+WA               %.3f
+block erases     %d; a line min %d, mean %.2f, max %d, sd %.2f
+free lines       %d of %d
+`, r.Requests, r.Reads, r.Writes, r.Trims, r.HostPages, r.GCPages, r.GCLines, r.WLPages, r.WAF,
+		r.BlockErases, r.EraseMin, r.EraseMean, r.EraseMax, r.EraseSD, r.FreeLines, r.Lines)
+	if err != nil {
+		return err
+	}
+	for _, l := range []struct {
+		name string
+		h    *emulator.Histogram
+	}{{"read", r.ReadLatency}, {"write", r.WriteLatency}} {
+		if l.h.Count() == 0 {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%-5s latency us mean %s, p50 %s, p99 %s, p99.9 %s, max %s\n", l.name, us(l.h.Mean()),
+			us(float64(l.h.Quantile(.5))), us(float64(l.h.Quantile(.99))), us(float64(l.h.Quantile(.999))), us(float64(l.h.Max()))); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(w, "hashes           latency %v, mapping %v, erases %v\n", r.LatencyHash, r.MappingHash, r.EraseHash)
+	return err
+}

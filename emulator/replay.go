@@ -1,0 +1,82 @@
+package emulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// SSD is what FEMU and Device have in common: requests at a virtual time in
+// nanoseconds, answered with their latency.
+type SSD interface {
+	Read(now int64, lba, sectors uint64) (latency int64, err error)
+	Write(now int64, lba, sectors uint64) (latency int64, err error)
+	Trim(now int64, lba, sectors uint64) (latency int64, err error)
+	Report() Report
+}
+
+// ReplayReport is the Report of the device after a replay, with what the
+// requests met.
+type ReplayReport struct {
+	Report
+	Requests     uint64     `json:"requests"`
+	Reads        uint64     `json:"reads"`
+	Writes       uint64     `json:"writes"`
+	Trims        uint64     `json:"trims"`
+	ReadLatency  *Histogram `json:"read_latency_ns"`
+	WriteLatency *Histogram `json:"write_latency_ns"`
+	// LatencyHash covers every request's latency, in order.
+	LatencyHash Hash64 `json:"latency_fnv1a64"`
+}
+
+// Replay puts the requests that next yields, up to io.EOF, to a device; each,
+// unless nil, sees every latency. It stops at the first error, with the report
+// up to there.
+func Replay(ctx context.Context, ssd SSD, next func() (Request, error), each func(latency int64) error) (ReplayReport, error) {
+	r := ReplayReport{ReadLatency: new(Histogram), WriteLatency: new(Histogram), LatencyHash: NewHash64()}
+	err := r.replay(ctx, ssd, next, each)
+	r.Report = ssd.Report()
+	return r, err
+}
+
+func (r *ReplayReport) replay(ctx context.Context, ssd SSD, next func() (Request, error), each func(latency int64) error) error {
+	for {
+		if r.Requests&0xfff == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		q, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var latency int64
+		switch q.Op {
+		case 'R':
+			latency, err = ssd.Read(q.Time, q.LBA, q.Sectors)
+			r.ReadLatency.Add(latency)
+			r.Reads++
+		case 'W':
+			latency, err = ssd.Write(q.Time, q.LBA, q.Sectors)
+			r.WriteLatency.Add(latency)
+			r.Writes++
+		case 'T':
+			latency, err = ssd.Trim(q.Time, q.LBA, q.Sectors)
+			r.Trims++
+		default:
+			err = fmt.Errorf("unknown operation %q", q.Op)
+		}
+		if err != nil {
+			return fmt.Errorf("request %d: %w", r.Requests, err)
+		}
+		r.Requests++
+		r.LatencyHash.Add(uint64(latency))
+		if each != nil {
+			if err := each(latency); err != nil {
+				return err
+			}
+		}
+	}
+}
