@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +38,7 @@ func TestMain(m *testing.M) {
 //	jsonl FILE KEY…     every line of FILE is a JSON object with these keys
 //	waitfor FILE TEXT   FILE comes to hold TEXT
 //	noescapes FILE      FILE holds no escape code
+//	exits CODE PROG…    the program ends with this exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -54,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"jsonl":     scriptJSONL,
 			"waitfor":   scriptWaitFor,
 			"noescapes": scriptNoEscapes,
+			"exits":     scriptExits,
 		},
 	})
 }
@@ -116,5 +121,22 @@ func scriptNoEscapes(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if i := strings.IndexByte(ts.ReadFile(args[0]), 0x1b); i >= 0 {
 		ts.Fatalf("%s holds an escape code at byte %d", args[0], i)
+	}
+}
+
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROG…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	code := 0
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, not %s", code, args[0])
 	}
 }

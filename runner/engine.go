@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +89,12 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	})
 	x.walk(ctx)
 	x.sum.Interrupted = ctx.Err() != nil
+	for _, m := range p.Artifacts {
+		order := m.ClaimIDs()
+		slices.SortFunc(x.sum.Verdicts[m.Artifact], func(a, b checks.Verdict) int {
+			return cmp.Compare(slices.Index(order, a.Claim), slices.Index(order, b.Claim))
+		})
+	}
 	end := event.RunFinished{Outcome: "finished", Exit: exit(x.sum), Seconds: e.Now().Sub(started).Seconds(), Claims: map[string]int{}, Steps: x.sum.Steps}
 	if x.sum.Interrupted {
 		end.Outcome = "interrupted"
@@ -362,6 +370,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			return nil
 		}
 		end.Tail = tail(filepath.Join(a.Dir, store.StderrFile))
+		if n := len(end.Tail); s.Builtin != nil && r.End == node.Exited && n > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.TrimPrefix(end.Tail[n-1], "reprise: error: "))
+		}
 		return fail(event.ExperimentFailure, err)
 	}
 	list := report.list

@@ -206,7 +206,7 @@ claims:
     statement: s
     source: {where: here, kind: text}
     experiment: E1
-    checks: [{value: {metric: n, expect: 1}}]
+    checks: [{value: {metric: n, assume: exact, expect: 1}}]
 `, limit, do), nil)
 			end := b.finished("demo/E1")
 			require.Equal(t, event.Failed, end.Status)

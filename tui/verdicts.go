@@ -46,7 +46,7 @@ func Verdicts(w io.Writer, list []Artifact, width int, color bool) {
 					lines = append(lines, wrap(r.Needs, text, "    ")...)
 				}
 			}
-			if v.Reason != "" && v.Outcome != checks.Reproduced {
+			if v.Reason != "" && len(v.Results) == 0 {
 				lines = append(lines, wrap("→ "+v.Reason, text, "  ")...)
 			}
 			for i, l := range lines {

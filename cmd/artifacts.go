@@ -1,0 +1,6 @@
+package cmd
+
+// The artifacts' built-in experiments register themselves.
+import (
+	_ "reprise/artifacts/codesign"
+)
