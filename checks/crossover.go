@@ -166,7 +166,7 @@ func (x *Crossover) judge(s *sample, c cell) judgement {
 	}
 	e := s.estimate(operands, first)
 	j.outcome = bounds.judge(e)
-	j.estimate, j.bounds, j.unit = &e, bounds, a.unit
+	j.estimate, j.bounds, j.unit, j.observed = &e, bounds, a.unit, ""
 	if j.outcome == NotReproduced {
 		j.outcome, j.reason = Partial, "they cross, but elsewhere"
 	}

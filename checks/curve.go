@@ -155,7 +155,7 @@ func (c *Curve) judge(s *sample, at cell) judgement {
 			worst, worstAt = d, said
 		}
 	}
-	j.observed = joinWords("farthest at "+worstAt, j.observed)
+	j.observed = joinReasons("farthest at "+worstAt, j.observed)
 	switch {
 	case len(off) > 0 && shape == Reproduced:
 		j.outcome, j.reason = Partial, "the shape holds, but out of tolerance at "+some(off)

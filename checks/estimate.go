@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"fmt"
 	"math"
 
 	"reprise/checks/stats"
@@ -119,7 +118,7 @@ func (b bounds) judge(e estimate) Outcome {
 func (b bounds) needs(e estimate) string {
 	distance := math.Min(math.Abs(e.value-b.lower), math.Abs(e.value-b.upper))
 	if m := e.boot.Repeats(max(e.n, 2), (e.high-e.low)/2, distance); m > e.n {
-		return fmt.Sprintf("about %d more runs", m-e.n)
+		return "about " + count(m-e.n, "more run")
 	}
 	return "a result farther from the bound, more runs alone would hardly decide it"
 }

@@ -73,12 +73,15 @@ func (c Claim) evaluate(id string, in Input, ix *index) Verdict {
 		v.Results = append(v.Results, r)
 		if r.Outcome.Worse(v.Outcome) {
 			v.Outcome, v.Reason = r.Outcome, r.Reason
+			if r.Value != nil || r.Observed != "" {
+				v.Reason = r.about() + ": " + r.Reason
+			}
 		}
 	}
 	if v.Outcome == Reproduced {
 		v.Reason = v.Results[0].String()
 		if n := len(v.Results); n > 1 {
-			v.Reason = fmt.Sprintf("all %d checks hold", n)
+			v.Reason = fmt.Sprintf("all of the %d checks hold", n)
 		}
 	}
 	return v

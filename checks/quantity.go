@@ -32,16 +32,14 @@ func ParseQuantity(text string) (Quantity, error) {
 		return Quantity{}, fmt.Errorf("%q is not a quantity: the number is out of range", text)
 	}
 	unit := strings.TrimSpace(s[n:])
-	if at := strings.IndexFunc(unit, notInUnit); at >= 0 || (startsWithDigit(unit) && unit != "1" && !strings.HasPrefix(unit, "1/")) {
+	if strings.ContainsFunc(strings.TrimPrefix(unit, "1/"), notInUnit) && unit != "1" {
 		return Quantity{}, fmt.Errorf("%q is not a quantity: %q is not a unit, which is a word, %% or a rate such as MiB/s", text, unit)
 	}
 	return Quantity{Value: v, Unit: unit}, nil
 }
 
-func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
-
 func notInUnit(r rune) bool {
-	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '%' && r != '/' && r != '_'
+	return !unicode.IsLetter(r) && r != '%' && r != '/' && r != '_'
 }
 
 // numberPrefix is the length of the decimal number that s begins with.
@@ -99,7 +97,7 @@ func joinUnit(number, unit string) string {
 	if unit == "" {
 		return number
 	}
-	if unit[0] == 'e' || unit[0] == 'E' || startsWithDigit(unit) || lookupUnit(unit).dim == unit {
+	if unit[0] == '1' || lookupUnit(unit).dim == unit {
 		return number + " " + unit
 	}
 	return number + unit

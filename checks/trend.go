@@ -42,7 +42,7 @@ func (t *Trend) evaluate(s *sample, r *Result) *undecidable {
 	r.Subject = "over " + t.Over
 	r.Expected = t.Expect
 	if t.AllowInversions > 0 {
-		r.Expected += fmt.Sprintf(" with at most %d inversions", t.AllowInversions)
+		r.Expected += " with at most " + count(t.AllowInversions, "inversion")
 	}
 	if t.Ties.Value > 0 {
 		r.Expected += fmt.Sprintf(" (ties within %s)", t.Ties)

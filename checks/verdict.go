@@ -96,10 +96,10 @@ type Interval struct {
 // and interval, then what was expected with its absolute bounds and source, and
 // why it failed if it did.
 //
-//	miss_ratio policy=lru 0.72 (n=3, 95 % CI 0.71–0.73), expected 0.7 ±0.03 [0.67, 0.73], fig. 7a
+//	miss_ratio policy=lru 0.72 (n=3, 95 % CI 0.71–0.73), expected 0.7 ±0.05 [0.65, 0.75], fig. 7a
 func (r Result) String() string {
 	var b strings.Builder
-	b.WriteString(joinWords(r.Metric, r.Subject))
+	b.WriteString(r.about())
 	if r.Value != nil {
 		b.WriteString(" " + number(*r.Value, r.Unit))
 	}
@@ -108,7 +108,11 @@ func (r Result) String() string {
 		aside = append(aside, fmt.Sprintf("n=%d", r.N))
 	}
 	if r.Interval != nil {
-		aside = append(aside, fmt.Sprintf("%g %% CI %s–%s", 100*r.Interval.Level, number(r.Interval.Low, ""), number(r.Interval.High, "")))
+		to := "–"
+		if r.Interval.Low < 0 {
+			to = " to "
+		}
+		aside = append(aside, fmt.Sprintf("%g %% CI %s%s%s", 100*r.Interval.Level, number(r.Interval.Low, ""), to, number(r.Interval.High, r.Unit)))
 	}
 	if r.Observed != "" {
 		aside = append(aside, r.Observed)
@@ -122,10 +126,10 @@ func (r Result) String() string {
 	if r.Lower != nil || r.Upper != nil {
 		low, high := "−∞", "∞"
 		if r.Lower != nil {
-			low = number(*r.Lower, "")
+			low = number(*r.Lower, r.Unit)
 		}
 		if r.Upper != nil {
-			high = number(*r.Upper, "")
+			high = number(*r.Upper, r.Unit)
 		}
 		fmt.Fprintf(&b, " [%s, %s]", low, high)
 	}
@@ -136,6 +140,11 @@ func (r Result) String() string {
 		b.WriteString(": " + r.Reason)
 	}
 	return strings.TrimPrefix(b.String(), ", ")
+}
+
+// about says of what the result is.
+func (r Result) about() string {
+	return strings.ReplaceAll(joinWords(r.Metric, r.Subject), " ,", ",")
 }
 
 // number writes a value with four significant digits, without an exponent as
@@ -149,6 +158,14 @@ func number(v float64, unit string) string {
 		unit = ""
 	}
 	return joinUnit(text, unit)
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // joinWords joins what is not empty.
@@ -177,6 +194,7 @@ func (r *Result) expect(e Expectation, t *Tolerance) {
 
 // decide takes the judgement of the only cell or of the aggregate over cells.
 func (r *Result) decide(j judgement) {
+	j.explain()
 	r.Outcome, r.Reason, r.Observed, r.Needs, r.N = j.outcome, j.reason, j.observed, j.needs, j.n
 	e := j.estimate
 	if e == nil {
@@ -187,21 +205,34 @@ func (r *Result) decide(j judgement) {
 	if low, high := finite(e.low), finite(e.high); e.spread && low != nil && high != nil {
 		r.Interval = &Interval{*low, *high, confidence}
 	}
-	if r.Reason == "" {
-		switch {
-		case j.outcome == NotReproduced && j.bounds.below(e.high):
-			r.Reason = "below what was expected"
-		case j.outcome == NotReproduced:
-			r.Reason = "above what was expected"
-		case j.outcome == Inconclusive && r.Interval == nil:
-			r.Reason = "the repeats differ too much for an interval"
-		case j.outcome == Inconclusive:
-			r.Reason = "the interval reaches out of the expected band"
-		}
+}
+
+// explain fills in why an estimate was judged so and what would decide it.
+func (j *judgement) explain() {
+	e := j.estimate
+	if e == nil || j.outcome == Reproduced {
+		return
 	}
-	if j.outcome == Inconclusive && r.Needs == "" {
-		r.Needs = j.bounds.needs(*e)
+	wide := math.IsInf(e.low, 0) || math.IsInf(e.high, 0)
+	said := number(e.value, j.unit)
+	switch {
+	case j.outcome == Inconclusive && wide:
+		j.reason = said + " from repeats that differ too much for an interval"
+	case j.outcome == Inconclusive:
+		j.reason = fmt.Sprintf("the interval around %s reaches out of the expected band", said)
+	case j.bounds.below(e.high):
+		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is below %s", said, number(j.bounds.lower, j.unit)))
+	default:
+		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is above %s", said, number(j.bounds.upper, j.unit)))
 	}
+	if j.outcome == Inconclusive {
+		j.needs = j.bounds.needs(*e)
+	}
+}
+
+// joinReasons joins sentences that are not empty.
+func joinReasons(reasons ...string) string {
+	return strings.Join(slices.DeleteFunc(reasons, func(w string) bool { return w == "" }), "; ")
 }
 
 // finite is a pointer to v, nil for an infinity or a NaN, which JSON has not.
@@ -233,6 +264,7 @@ func (s *sample) overCells(r *Result, cells []cell, judge func(i int) judgement)
 	var why string
 	for i, c := range cells {
 		j := judge(i)
+		j.explain()
 		n := j.n
 		if j.estimate != nil {
 			n = j.estimate.n
@@ -254,12 +286,13 @@ func (s *sample) overCells(r *Result, cells []cell, judge func(i int) judgement)
 		}
 		failing = append(failing, c.name)
 		if why == "" && j.reason != "" {
-			why = "; " + joinWords(c.name+":", j.reason)
+			why = fmt.Sprintf("; e.g. %s: %s", c.name, strings.TrimSuffix(j.reason, in(c)))
 		}
 	}
 	total := len(cells)
 	percent := func(n int) float64 { return 100 * float64(n) / float64(total) }
 	enough := func(n int) bool { return percent(n) >= 100*share-1e-9 }
+	r.Subject += ", share of cells"
 	r.Unit, r.Value, r.Lower = "%", finite(percent(holds)), finite(100*share)
 	if undecided > 0 {
 		r.Interval = &Interval{percent(holds), percent(holds + undecided), confidence}
