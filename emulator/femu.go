@@ -126,7 +126,7 @@ func NewFEMU(cfg FEMUConfig) (*FEMU, error) {
 	lines, luns := cfg.Lines(), cfg.LUNsPerChannel*cfg.Channels
 	d := &FEMU{
 		cfg: cfg, luns: uint32(luns), pagesPerLine: uint32(cfg.PagesPerLine()),
-		gcLines: threshold(cfg.GCThreshold, lines), gcHigh: threshold(cfg.GCHigh, lines),
+		gcLines: freeLinesAt(cfg.GCThreshold, lines), gcHigh: freeLinesAt(cfg.GCHigh, lines),
 		mapping: make([]uint32, cfg.Pages()), owner: make([]uint32, cfg.Pages()), valid: make([]uint64, (cfg.Pages()+63)/64),
 		lineValid: make([]uint32, lines), lineInvalid: make([]uint32, lines), lineErases: make([]uint32, lines),
 		lineClosed: make([]int64, lines), heapPos: make([]uint32, lines), victims: make([]uint32, 1, lines+1),
@@ -144,8 +144,8 @@ func NewFEMU(cfg FEMUConfig) (*FEMU, error) {
 	return d, nil
 }
 
-// threshold is the number of free lines that pct percent of lines in use leave.
-func threshold(pct float64, lines int) int {
+// freeLinesAt is the number of free lines that pct percent of lines in use leave.
+func freeLinesAt(pct float64, lines int) int {
 	share := pct / 100
 	return int((1 - share) * float64(lines))
 }

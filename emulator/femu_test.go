@@ -251,7 +251,7 @@ func TestThresholds(t *testing.T) {
 		lines int
 		want  int
 	}{{75, 256, 64}, {90, 256, 25}, {95, 256, 12}, {75, 64, 16}, {95, 64, 3}, {100, 64, 0}} {
-		require.Equal(t, c.want, threshold(c.pct, c.lines), "%v %% of %d", c.pct, c.lines)
+		require.Equal(t, c.want, freeLinesAt(c.pct, c.lines), "%v %% of %d", c.pct, c.lines)
 	}
 }
 

@@ -9,6 +9,20 @@ type Report struct {
 	BlockErases uint64  `json:"block_erases"`
 	WAF         float64 `json:"waf"` // programs over host programs; 1 before any
 
+	// What the FEMU model does not have.
+	RefreshPages  uint64  `json:"refresh_pages_moved,omitempty"` // rewritten because of read disturb
+	GCShare       float64 `json:"waf_gc,omitempty"`              // each cause's programs over host programs
+	WLShare       float64 `json:"waf_wl,omitempty"`
+	RefreshShare  float64 `json:"waf_refresh,omitempty"`
+	Swaps         uint64  `json:"wl_swaps,omitempty"`       // migrations by wear leveling
+	Retries       uint64  `json:"read_retries,omitempty"`   // repeated page reads for the host
+	Trimmed       uint64  `json:"trimmed_pages,omitempty"`  // unmapped by the host
+	BadBlocks     uint64  `json:"bad_blocks,omitempty"`     // retired
+	CapacityPages uint64  `json:"capacity_pages,omitempty"` // pages in blocks that are not bad
+	LogicalPages  int     `json:"logical_pages,omitempty"`
+	FirstBad      uint64  `json:"first_bad_block_at,omitempty"` // host pages written by then
+	WornOut       uint64  `json:"worn_out_at,omitempty"`        // host pages written when the device became read-only
+
 	GCLines          uint64 `json:"gc_lines"` // lines collected
 	FreeLines        int    `json:"free_lines"`
 	VictimLines      int    `json:"victim_lines"` // closed lines with an invalid page
@@ -31,4 +45,48 @@ type Report struct {
 	// line's erase count.
 	MappingHash Hash64 `json:"maptbl_fnv1a64"`
 	EraseHash   Hash64 `json:"erase_fnv1a64"`
+}
+
+// Report says what the device has done so far and how it stands.
+func (d *Device) Report() Report {
+	s := &d.stats
+	host := float64(max(s.Programs[byHost], 1))
+	wear := WearOf(d.lines.Erases)
+	r := Report{
+		HostPages: s.Programs[byHost], GCPages: s.Programs[byGC], WLPages: s.Programs[byWL], RefreshPages: s.Programs[byRefresh],
+		WAF: s.WAF(), GCShare: float64(s.Programs[byGC]) / host, WLShare: float64(s.Programs[byWL]) / host,
+		RefreshShare: float64(s.Programs[byRefresh]) / host, Swaps: s.Swaps, Retries: s.Retries, Trimmed: s.Trimmed,
+		BadBlocks: s.BadBlocks, CapacityPages: d.capacity, LogicalPages: len(d.mapping), FirstBad: s.FirstBad, WornOut: s.WornOut,
+		BlockErases: s.BlockErases, GCLines: s.Erases[byGC], FreeLines: d.free.len(), GCThresholdLines: d.cfg.GCFree, GCHighLines: d.cfg.reserve(),
+		Lines: d.cfg.Lines(), PagesPerLine: d.cfg.PagesPerLine(), Pages: d.cfg.Pages(), MappedPages: d.mapped,
+		EraseMin: wear.Min, EraseMax: wear.Max, EraseMean: wear.Mean, EraseSD: wear.SD, Wear: wear,
+		MappingHash: NewHash64(), EraseHash: NewHash64(),
+	}
+	for _, line := range d.lines.Closed {
+		if d.lines.Valid[line] == d.lines.Capacity[line] {
+			r.FullLines++
+		} else {
+			r.VictimLines++
+		}
+	}
+	for _, at := range d.mapping {
+		index := ^uint64(0)
+		if at != none {
+			index = d.flatIndex(at)
+		}
+		r.MappingHash.Add(index)
+	}
+	for _, n := range d.lines.Erases {
+		r.EraseHash.Add(uint64(n))
+	}
+	return r
+}
+
+// flatIndex numbers pages as FEMU does: channel by channel, LUN by LUN, plane
+// by plane, block by block.
+func (d *Device) flatIndex(at uint32) uint64 {
+	line, unit, row := d.perLine.div(at), at%d.units, at%d.pagesPerLine/d.units
+	channels, planes := uint32(d.cfg.Channels), uint32(d.cfg.PlanesPerLUN)
+	plane := unit%channels*uint32(d.cfg.LUNsPerChannel)*planes + unit/channels%uint32(d.cfg.LUNsPerChannel)*planes + unit/channels/uint32(d.cfg.LUNsPerChannel)
+	return (uint64(plane)*uint64(d.cfg.BlocksPerPlane)+uint64(line))*uint64(d.cfg.PagesPerBlock) + uint64(row)
 }

@@ -1,0 +1,268 @@
+package emulator
+
+// WearLeveler is a static wear-leveling policy: it decides when data that
+// does not change must leave a line so that the line takes its share of erases.
+type WearLeveler interface {
+	// Erased is called when collection has erased a line. If move, the data of
+	// the closed line from is to be moved to the line into, which is the one
+	// just erased or another closed line; into's own data goes elsewhere first.
+	Erased(l *Lines, erased uint32) (from, into uint32, move bool)
+}
+
+// levelerKinds are the policies a Config can name.
+var levelerKinds = []struct {
+	name, doc string
+	make      func(Config) WearLeveler
+}{
+	{"none", "no data is moved for wear", func(Config) WearLeveler { return nil }},
+	{"threshold", "coldest data into the line just erased, if that is wl_threshold (20) erases beyond the least", func(c Config) WearLeveler {
+		return threshold{orDefault(c.Threshold, 20)}
+	}},
+	{"pwl", "progressive (Chen et al., DATE'15): as threshold, against a limit that rises from 3/4 of the endurance with the mean", func(c Config) WearLeveler {
+		return pwl{}
+	}},
+	{"dual-pool", "a hot and a cold pool of lines trade members when their counts part by wl_threshold (5) (Chang, SAC'07)", func(c Config) WearLeveler {
+		return newDualPool(c, orDefault(c.Threshold, 5))
+	}},
+	{"obp", "old block protection: as threshold (5), but a line that got cold data is left alone for a while", func(c Config) WearLeveler {
+		return &oldBlockProtection{gap: orDefault(c.Threshold, 5), swapped: make([]uint64, c.Lines())}
+	}},
+	{"random-swap", "data of a random line into the line just erased, with wl_probability", func(c Config) WearLeveler {
+		return randomSwap{c.Probability}
+	}},
+	{"idle-gap", "data that outlived three turnovers of the device into the line just erased, at a gap that shrinks as the endurance runs out", func(c Config) WearLeveler {
+		return idleGap{gap: c.Threshold}
+	}},
+}
+
+func orDefault(v, def uint32) uint32 {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// level asks the policy for a migration after the erase of line and does it.
+// It reports whether line was taken for the migrated data.
+func (d *Device) level(line uint32) (taken bool) {
+	from, into, move := d.leveler.Erased(&d.lines, line)
+	if !move || from == into || !d.lines.isClosed(from) || into != line && !d.lines.isClosed(into) {
+		return false
+	}
+	d.leveling = true
+	defer func() { d.leveling = false }()
+	d.stats.Swaps++
+	if into != line {
+		// The worn line is in use: its data moves out, it is erased, and the
+		// line erased by collection is free as usual.
+		d.setFree(line)
+		taken = true
+		d.lines.reopen(into)
+		if !d.empty(into, d.gcStream(), byWL) {
+			return taken
+		}
+		if !d.erase(into, byWL) {
+			return taken
+		}
+	}
+	used := d.migrate(from, into)
+	if into == line {
+		return used
+	}
+	if !used {
+		d.setFree(into)
+	}
+	return taken
+}
+
+// migrate moves the data of from to the wear-leveling write point, which
+// continues in the erased line into when its present line is full, and frees
+// from. It reports whether into was opened.
+func (d *Device) migrate(from, into uint32) (used bool) {
+	s := &d.streams[streamWL]
+	d.lines.reopen(from)
+	for {
+		at := d.nextValid(from*d.pagesPerLine, (from+1)*d.pagesPerLine)
+		if at == none {
+			break
+		}
+		if s.line == none && !used {
+			d.open(s, into)
+			used = true
+		}
+		if d.move(at, streamWL, byWL) != nil {
+			d.lines.close(from)
+			return used
+		}
+	}
+	if d.erase(from, byWL) {
+		d.setFree(from)
+	}
+	return used
+}
+
+// empty moves all data out of a line that is in no list; if that fails, the
+// line is closed again.
+func (d *Device) empty(line uint32, to int, why cause) bool {
+	for {
+		at := d.nextValid(line*d.pagesPerLine, (line+1)*d.pagesPerLine)
+		if at == none {
+			return true
+		}
+		if d.move(at, to, why) != nil {
+			d.lines.close(line)
+			return false
+		}
+	}
+}
+
+// threshold is classic static wear leveling.
+type threshold struct{ gap uint32 }
+
+func (p threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	if len(l.Closed) == 0 {
+		return 0, 0, false
+	}
+	from = l.youngest()
+	return from, erased, l.Erases[erased] > l.Erases[from]+p.gap
+}
+
+type pwl struct{}
+
+func (pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	if len(l.Closed) == 0 || l.Endurance == 0 {
+		return 0, 0, false
+	}
+	start := float64(l.Endurance) / 4 * 3
+	mean := float64(l.TotalErases) / float64(len(l.Erases))
+	limit := mean*(float64(l.Endurance)-start)/float64(l.Endurance) + start
+	if float64(l.Erases[erased]) <= limit {
+		return 0, 0, false
+	}
+	from = l.youngest()
+	return from, erased, l.Valid[from] > 0 && l.Erases[from] < l.Erases[erased]
+}
+
+// oldBlockProtection follows Jiao et al., HotStorage'22.
+type oldBlockProtection struct {
+	gap     uint32
+	swapped []uint64 // total erases when the line last got cold data, plus 1
+}
+
+const protectedErases = 8
+
+func (p *oldBlockProtection) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	if len(l.Closed) == 0 || p.swapped[erased] != 0 && l.TotalErases+1-p.swapped[erased] <= protectedErases {
+		return 0, 0, false
+	}
+	from = l.youngest()
+	if l.Erases[erased] <= l.Erases[from]+p.gap {
+		return 0, 0, false
+	}
+	p.swapped[erased] = l.TotalErases + 1
+	return from, erased, true
+}
+
+type randomSwap struct{ probability float64 }
+
+func (p randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	if len(l.Closed) == 0 || l.Rand.Float64() >= p.probability {
+		return 0, 0, false
+	}
+	return l.Closed[l.Rand.Uint32N(uint32(len(l.Closed)))], erased, true
+}
+
+// dualPool follows Chang, SAC'07, as Jiao et al. (HotStorage'22) apply it: hot
+// lines take the writes, cold lines keep cold data.
+type dualPool struct {
+	gap uint32
+	hot []bool
+	// since is a line's erase count when it was last swapped: its effective
+	// count starts there.
+	since []uint32
+}
+
+func newDualPool(c Config, gap uint32) *dualPool {
+	p := &dualPool{gap: gap, hot: make([]bool, c.Lines()), since: make([]uint32, c.Lines())}
+	for line := range p.hot {
+		p.hot[line] = mix(c.Seed^uint64(line))&1 != 0
+	}
+	return p
+}
+
+func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	hottest, coolest := none, none // of the hot pool, by erases
+	leastEffective := none         // of the hot pool
+	coldest, mostEffective := none, none
+	effective := func(line uint32) uint32 { return l.Erases[line] - p.since[line] }
+	for i := range p.hot {
+		line := uint32(i)
+		if l.Capacity[line] == 0 {
+			continue
+		}
+		if p.hot[line] {
+			if hottest == none || l.Erases[line] > l.Erases[hottest] {
+				hottest = line
+			}
+			if coolest == none || l.Erases[line] < l.Erases[coolest] {
+				coolest = line
+			}
+			if leastEffective == none || effective(line) < effective(leastEffective) {
+				leastEffective = line
+			}
+		} else {
+			if coldest == none || l.Erases[line] < l.Erases[coldest] {
+				coldest = line
+			}
+			if mostEffective == none || effective(line) > effective(mostEffective) {
+				mostEffective = line
+			}
+		}
+	}
+	if mostEffective != none && leastEffective != none && effective(mostEffective) > effective(leastEffective)+p.gap {
+		p.hot[mostEffective] = true
+	}
+	if hottest != none && l.Erases[hottest] > l.Erases[coolest]+2*p.gap {
+		p.hot[coolest] = false
+	}
+	if hottest == none || coldest == none || l.Erases[hottest] <= l.Erases[coldest]+p.gap {
+		return 0, 0, false
+	}
+	// A line that is free or being written is swapped once it is closed.
+	if !l.isClosed(coldest) || hottest != erased && !l.isClosed(hottest) {
+		return 0, 0, false
+	}
+	p.hot[hottest], p.hot[coldest] = false, true
+	p.since[hottest], p.since[coldest] = l.Erases[hottest], l.Erases[coldest]
+	return coldest, hottest, true
+}
+
+// idleGap moves only data shown to be cold, and only as late as the wear left
+// allows. Data is cold once the device has programmed idleTurns times its
+// capacity since the data's line was closed: under a workload over the whole
+// device no line lives that long, so the policy does nothing there, where
+// leveling only adds writes. The gap it tolerates starts at an eighth of the
+// endurance and shrinks with what is left of it, so that lines end together.
+type idleGap struct{ gap uint32 }
+
+const idleTurns = 3
+
+func (p idleGap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+	if len(l.Closed) == 0 {
+		return 0, 0, false
+	}
+	gap := p.gap
+	if gap == 0 {
+		gap = 8
+		if l.Endurance > 0 {
+			left := l.Endurance - min(l.Endurance, l.Erases[erased])
+			gap = max(4, left/8)
+		}
+	}
+	from = l.youngest()
+	if l.Erases[erased] <= l.Erases[from]+gap {
+		return 0, 0, false
+	}
+	turn := uint64(len(l.Valid)) * uint64(l.Capacity[from])
+	return from, erased, l.Clock-l.ClosedAt[from] > idleTurns*turn
+}

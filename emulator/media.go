@@ -1,0 +1,132 @@
+package emulator
+
+// media is the timing of the flash array. A plane (unit) works by itself; the
+// planes of a channel share its bus. Each resource is a time up to which it is
+// booked, so an operation costs a few additions and no event queue.
+//
+// A program occupies bus then plane, a read plane then bus, a copy both. With
+// suspend, reads go before booked programs and erases: the one under way is
+// interrupted, and what was booked ends later by the time the read took.
+type media struct {
+	t        Timing
+	suspend  bool
+	overhead int64 // of suspending and resuming
+	channels uint32
+
+	unitFree, unitReadFree []int64
+	busFree, busReadFree   []int64
+}
+
+func newMedia(c Config) media {
+	return media{
+		t: c.Timing, suspend: c.Suspend > 0, overhead: c.Suspend, channels: uint32(c.Channels),
+		unitFree: make([]int64, c.Units()), unitReadFree: make([]int64, c.Units()),
+		busFree: make([]int64, c.Channels), busReadFree: make([]int64, c.Channels),
+	}
+}
+
+// read books a host read whose sensing is repeated retries times and returns
+// when the data is across the bus.
+func (m *media) read(now int64, unit, retries uint32) int64 {
+	sense := m.t.Read * int64(1+retries)
+	bus := unit % m.channels
+	if !m.suspend {
+		end := max(now, m.unitFree[unit]) + sense
+		m.unitFree[unit] = end
+		end = max(end, m.busFree[bus]) + m.t.Transfer
+		m.busFree[bus] = end
+		return end
+	}
+	start := max(now, m.unitReadFree[unit])
+	if m.unitFree[unit] > start {
+		start += m.overhead
+		m.unitFree[unit] += sense + m.overhead
+	}
+	end := start + sense
+	m.unitReadFree[unit] = end
+	m.unitFree[unit] = max(m.unitFree[unit], end)
+
+	// The page on the wire goes first; those queued behind it give way.
+	start = max(end, m.busReadFree[bus])
+	if m.busFree[bus] > start {
+		start += m.t.Transfer
+		m.busFree[bus] += m.t.Transfer
+	}
+	end = start + m.t.Transfer
+	m.busReadFree[bus] = end
+	m.busFree[bus] = max(m.busFree[bus], end)
+	return end
+}
+
+// program books a page program and returns its end.
+func (m *media) program(now int64, unit uint32) int64 {
+	bus := unit % m.channels
+	sent := max(now, m.busFree[bus]) + m.t.Transfer
+	m.busFree[bus] = sent
+	end := max(sent, m.unitFree[unit]) + m.t.Program
+	m.unitFree[unit] = end
+	return end
+}
+
+// copy books the move of a page by the device itself; within a plane it does
+// not cross the bus.
+func (m *media) copy(now int64, from, to, retries uint32) {
+	end := max(now, m.unitFree[from]) + m.t.Read*int64(1+retries)
+	m.unitFree[from] = end
+	if from == to {
+		m.unitFree[to] = end + m.t.Program
+		return
+	}
+	bus := from % m.channels
+	end = max(end, m.busFree[bus]) + m.t.Transfer
+	m.busFree[bus] = end
+	m.program(end, to)
+}
+
+func (m *media) erase(now int64, unit uint32) {
+	m.unitFree[unit] = max(now, m.unitFree[unit]) + m.t.Erase
+}
+
+// writeBuffer holds pages from their acceptance to the end of their program,
+// first in, first out. Pages still in it are read from it.
+type writeBuffer struct {
+	done []int64 // ring: end of the program of the page in the slot
+	slot int
+	// recent is a direct-mapped cache of flash page to its end of program, for
+	// reads; a collision only means a read from flash.
+	page []uint32
+	end  []int64
+	last int64 // end of the latest program
+}
+
+func newWriteBuffer(pages int) writeBuffer {
+	size := 1
+	for size < 2*pages {
+		size *= 2
+	}
+	b := writeBuffer{done: make([]int64, pages), page: make([]uint32, size), end: make([]int64, size)}
+	for i := range b.page {
+		b.page[i] = none
+	}
+	return b
+}
+
+// ready is the earliest time from now on that a page can enter.
+func (b *writeBuffer) ready(now int64) int64 { return max(now, b.done[b.slot]) }
+
+// enter notes that flash page at, accepted into the buffer, ends its program at end.
+func (b *writeBuffer) enter(at uint32, end int64) {
+	b.done[b.slot] = end
+	if b.slot++; b.slot == len(b.done) {
+		b.slot = 0
+	}
+	i := at & uint32(len(b.page)-1)
+	b.page[i], b.end[i] = at, end
+	b.last = max(b.last, end)
+}
+
+// holds says that the data of a flash page is still buffered.
+func (b *writeBuffer) holds(at uint32, now int64) bool {
+	i := at & uint32(len(b.page)-1)
+	return b.page[i] == at && b.end[i] > now
+}
