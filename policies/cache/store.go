@@ -164,13 +164,13 @@ func (s *store) add(k Key, size uint32, origin Origin) Handle {
 	} else {
 		h = s.newNode()
 	}
-	s.nodes[h] = node{id: k.ID, size: size, flag: flagKnown | uint8(origin)*flagUnused}
 	s.resident++
 	s.occupied += int64(size)
 	s.known++
 	if s.known*loadDen > len(s.index)*loadNum {
-		s.growIndex()
+		s.growIndex() // enters every known node, so this one must not be known yet
 	}
+	s.nodes[h] = node{id: k.ID, size: size, flag: flagKnown | uint8(origin)*flagUnused}
 	s.index.enter(k.hash, h)
 	return h
 }
