@@ -86,10 +86,11 @@ type point struct {
 type index struct {
 	observations map[[2]string][]*Observation
 	points       map[[2]string][]*point
+	boot         *stats.Bootstrap
 }
 
 func newIndex(observations []Observation) *index {
-	ix := &index{map[[2]string][]*Observation{}, map[[2]string][]*point{}}
+	ix := &index{map[[2]string][]*Observation{}, map[[2]string][]*point{}, &stats.Bootstrap{Level: confidence}}
 	for i := range observations {
 		o := &observations[i]
 		key := [2]string{o.Labels[labelExperiment], o.Metric}
@@ -209,7 +210,7 @@ func (ix *index) sample(experiment string, sel Selection, compares []string) (*s
 		}
 		points = kept
 	}
-	s := &sample{Selection: sel, boot: &stats.Bootstrap{Level: confidence}}
+	s := &sample{Selection: sel, boot: ix.boot}
 	var err *undecidable
 	if points, err = s.oneUnit(points); err != nil {
 		return nil, err

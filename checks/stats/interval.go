@@ -11,6 +11,7 @@ const replicates = 1000
 
 // Bootstrap makes confidence intervals for statistics of the means of repeated
 // measurements. It is deterministic: every interval starts from the same seed.
+// It keeps what it has computed, and is not for concurrent use.
 //
 // The interval is θ ± t·√(n/(n−1))·se, where se is the bootstrap standard error
 // and t the quantile of Student's distribution with n−1 degrees of freedom
@@ -23,8 +24,9 @@ type Bootstrap struct {
 	Level float64 // for example 0.95
 
 	quantiles map[int]float64
+	draws     map[int][]int // of paired samples, by their length
 	means     []float64
-	draw      []int
+	own       []int // draw of an unpaired sample
 }
 
 // Interval is the confidence interval of stat, which is given the mean of each
@@ -47,17 +49,22 @@ func (b *Bootstrap) Interval(samples [][]float64, paired bool, stat func(means [
 		return theta, theta
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
+	var draws []int
+	if paired {
+		draws = b.paired(n, rng)
+	}
 	var mean, ss float64
 	for r := range replicates {
-		if paired {
-			b.resample(rng, n)
-		}
 		for i, s := range samples {
-			if !paired {
-				b.resample(rng, len(s))
+			var draw []int
+			if paired {
+				draw = draws[r*n : (r+1)*n]
+			} else {
+				b.own = resample(b.own[:0], rng, len(s))
+				draw = b.own
 			}
 			var sum float64
-			for _, k := range b.draw {
+			for _, k := range draw {
 				sum += s[k]
 			}
 			b.means[i] = sum / float64(len(s))
@@ -74,11 +81,27 @@ func (b *Bootstrap) Interval(samples [][]float64, paired bool, stat func(means [
 	return theta - half, theta + half
 }
 
-func (b *Bootstrap) resample(rng *rand.Rand, n int) {
-	b.draw = b.draw[:0]
-	for range n {
-		b.draw = append(b.draw, rng.IntN(n))
+// paired makes the draws of all replicates of n repeats, once.
+func (b *Bootstrap) paired(n int, rng *rand.Rand) []int {
+	if b.draws[n] == nil {
+		if b.draws == nil {
+			b.draws = map[int][]int{}
+		}
+		draws := make([]int, 0, replicates*n)
+		for range replicates {
+			draws = resample(draws, rng, n)
+		}
+		b.draws[n] = draws
 	}
+	return b.draws[n]
+}
+
+// resample appends n indices below n, drawn with replacement.
+func resample(draw []int, rng *rand.Rand, n int) []int {
+	for range n {
+		draw = append(draw, rng.IntN(n))
+	}
+	return draw
 }
 
 // Repeats estimates how many repeats in all would narrow an interval that n
