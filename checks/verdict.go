@@ -96,11 +96,14 @@ type Interval struct {
 // and interval, then what was expected with its absolute bounds and source, and
 // why it failed if it did.
 //
-//	miss_ratio policy=lru 0.72 (n=3, 95 % CI 0.71–0.73), expected 0.7 ±0.05 [0.65, 0.75], fig. 7a
+//	miss_ratio policy=lru: 0.72 (n=3, 95 % CI 0.71–0.73), expected 0.7 ±0.05 [0.65, 0.75], fig. 7a
 func (r Result) String() string {
 	var b strings.Builder
 	b.WriteString(r.about())
 	if r.Value != nil {
+		if r.Subject != "" {
+			b.WriteString(":")
+		}
 		b.WriteString(" " + number(*r.Value, r.Unit))
 	}
 	var aside []string
