@@ -31,7 +31,9 @@ type State string
 const (
 	OK     State = "ok"
 	Failed State = "failed"
-	NotRun State = "not-run"
+	NotRun State = "not-run" // it should have been, as when the run was interrupted
+	// LeftOut is an experiment that was not meant to be run.
+	LeftOut State = "left-out"
 )
 
 // Evaluate decides every claim, in the natural order of their ids (C2 before
@@ -39,7 +41,7 @@ const (
 // and the random numbers of its bootstrap are fixed.
 //
 // A claim is as good as the worst of its checks. One that is not for the
-// profile is skipped; one whose experiment failed is an error; one without
+// profile, or whose experiment was left out, is skipped; one whose experiment failed is an error; one without
 // data, as when its experiment was not run, is inconclusive.
 func Evaluate(claims map[string]Claim, in Input) []Verdict {
 	ix := newIndex(in.Observations)
@@ -59,6 +61,9 @@ func (c Claim) evaluate(id string, in Input, ix *index) Verdict {
 		return v
 	case status.State == Failed:
 		v.Outcome, v.Reason = Error, because(c.Experiment+" failed", status.Reason)
+		return v
+	case status.State == LeftOut:
+		v.Outcome, v.Reason = Skipped, because(c.Experiment+" was not run", status.Reason)
 		return v
 	case status.State == NotRun:
 		v.Outcome, v.Reason = Inconclusive, because(c.Experiment+" was not run", status.Reason)

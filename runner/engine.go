@@ -220,7 +220,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 	in := checks.Input{Profile: x.plan.Profile, Experiments: map[string]checks.Status{}}
 	status := checks.Status{State: checks.OK}
 	if why, left := x.plan.Left[ExperimentID{m.Artifact, experiment}]; left {
-		status = checks.Status{State: checks.NotRun, Reason: why}
+		status = checks.Status{State: checks.LeftOut, Reason: why}
 	}
 	for _, s := range x.plan.Steps {
 		if s.Artifact != m.Artifact || s.Experiment != experiment {
