@@ -109,6 +109,7 @@ reproduced.`,
   reprise run codesign --profile local
   reprise list                       the artifacts and what they claim
   reprise lint my/artifact.yaml      every mistake in a manifest, with its place`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
