@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -336,6 +337,7 @@ func (d *decoder) decodeEntry(p pair, m reflect.Value, path string, f field) {
 	name := follow(p.key).Value
 	at := childPath(path, name)
 	d.keys[at] = p.key
+	d.control(p.key, name, at)
 	if !matches(f.keys, name) {
 		words := alternatives(f.keys)
 		suggestion := "the form is " + f.keys
@@ -459,7 +461,9 @@ func (d *decoder) decodeScalar(at *yaml.Node, v reflect.Value, path string, f fi
 			d.report(SeverityWarning, at.Line, at.Column, path, fmt.Sprintf("%s is a text here, which many YAML readers take for a truth value", n.Value), fmt.Sprintf("put it in quotes: %q", n.Value))
 		}
 		v.SetString(n.Value)
-		d.checkText(at, n.Value, path, f)
+		if !d.control(at, n.Value, path) {
+			d.checkText(at, n.Value, path, f)
+		}
 	case reflect.Bool:
 		if b, is := value.(bool); is {
 			v.SetBool(b)
@@ -505,6 +509,18 @@ func (d *decoder) decodeScalar(at *yaml.Node, v reflect.Value, path string, f fi
 	}
 }
 
+// control refuses control characters: names and statements are printed, and
+// must not drive the terminal.
+func (d *decoder) control(at *yaml.Node, text, path string) bool {
+	for _, r := range text {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
+			d.errorAt(at, path, fmt.Sprintf("%s holds the control character %U", describe(path), r), "")
+			return true
+		}
+	}
+	return false
+}
+
 func (d *decoder) checkText(at *yaml.Node, text, path string, f field) {
 	if f.required && strings.TrimSpace(text) == "" {
 		d.errorAt(at, path, describe(path)+" is empty", "")
@@ -536,6 +552,9 @@ func (d *decoder) decodeAny(at *yaml.Node, v reflect.Value, path string) {
 		}
 		if b, is := oldTruth(n); is {
 			d.report(SeverityWarning, at.Line, at.Column, path, fmt.Sprintf("%s is a text here, which many YAML readers take for a truth value", n.Value), fmt.Sprintf("put it in quotes: %q, or write %v", n.Value, b))
+		}
+		if text, is := value.(string); is && d.control(at, text, path) {
+			return
 		}
 		v.Set(reflect.ValueOf(value))
 	case yaml.SequenceNode:

@@ -6,6 +6,11 @@ import "github.com/spf13/cobra"
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(),
+		a.listCommand(),
+		a.showCommand(),
+		a.lintCommand(),
+		a.initCommand(),
+		a.schemaCommand(),
 		a.execCommand(),
 		a.cachesimCommand(),
 		a.ssdCommand(),

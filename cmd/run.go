@@ -167,7 +167,7 @@ func (a *app) loadAll(args []string) ([]*artifacts.Manifest, error) {
 		manifests = append(manifests, m)
 	}
 	if invalid {
-		return nil, fail(ExitManifest, errors.New("the manifest is invalid; nothing was run"))
+		return nil, fail(ExitManifest, errors.New("the manifest is invalid"))
 	}
 	return manifests, nil
 }
