@@ -9,5 +9,6 @@ func (a *app) commands() []*cobra.Command {
 		a.execCommand(),
 		a.cachesimCommand(),
 		a.ssdCommand(),
+		a.traceCommand(),
 	}
 }
