@@ -14,5 +14,6 @@ func (a *app) commands() []*cobra.Command {
 		a.execCommand(),
 		a.cachesimCommand(),
 		a.ssdCommand(),
+		a.traceCommand(),
 	}
 }

@@ -15,8 +15,9 @@ var blkparse = Format{
 	Extensions: []string{".blkparse", ".blktrace"},
 	Addressed:  true, Timed: true, HasSize: true, HasOp: true,
 	detect: func(s *sample) fit {
+		ended := false
 		return s.fields(0, func(f []string) fit {
-			if len(f) > 0 && blkparseSummary(f[0]) {
+			if ended = ended || blkparseSummary(f[0]); ended {
 				return sure
 			}
 			if len(f) < 7 {

@@ -2,7 +2,6 @@ package traces
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -97,11 +96,23 @@ func splitUnit(header string) (name, unit string) {
 
 func detectDelimiter(lines [][]byte) byte {
 	for _, d := range []byte(",;\t|") {
-		if n := bytes.Count(lines[0], []byte{d}); n > 0 && (len(lines) == 1 || bytes.Count(lines[1], []byte{d}) == n) {
+		if n := countUnquoted(lines[0], d); n > 0 && (len(lines) == 1 || countUnquoted(lines[1], d) == n) {
 			return d
 		}
 	}
 	return 0
+}
+
+func countUnquoted(line []byte, delim byte) (n int) {
+	quoted := false
+	for _, c := range line {
+		if c == '"' {
+			quoted = !quoted
+		} else if c == delim && !quoted {
+			n++
+		}
+	}
+	return n
 }
 
 // csvHeader gives the names in a first line, and nil if it holds a number.

@@ -98,6 +98,20 @@ func newSample(head []byte, whole bool) *sample {
 	return s
 }
 
+// detect gives the formats that fit best.
+func (s *sample) detect() (best fit, found []int) {
+	best = maybe
+	for i, f := range formats {
+		switch got := f.detect(s); {
+		case got > best:
+			best, found = got, []int{i}
+		case got == best:
+			found = append(found, i)
+		}
+	}
+	return best, found
+}
+
 // fields splits the sample's lines at delim (0: blanks) and gives them to
 // match until one does not fit.
 func (s *sample) fields(delim byte, match func(f []string) fit) fit {
@@ -142,13 +156,13 @@ func chooseFormat(src *source, o Options) (*Format, error) {
 	if o.CSV.declared() && s.text {
 		return &csvFormat, nil
 	}
-	best, found := maybe, []int(nil)
-	for i, f := range formats {
-		switch got := f.detect(s); {
-		case got > best:
-			best, found = got, []int{i}
-		case got == best:
-			found = append(found, i)
+	best, found := s.detect()
+	if len(found) == 0 && len(s.lines) > 1 {
+		// A fault among the lines: where the first one tells, reading on will
+		// tell its place.
+		s.lines = s.lines[:1]
+		if best, found = s.detect(); best < sure {
+			found = nil
 		}
 	}
 	if len(found) > 1 {

@@ -136,9 +136,9 @@ func measured(work string) Source  { return Source{work, "whole sample", FromSam
 func chosen(note string) Source    { return Source{Kind: Chosen, Note: note} }
 
 var (
-	liSizes    = Source{liTOS, "finding A.2", FromText, "75th percentile over all volumes' requests"}
-	liRandom   = Source{liTOS, "finding B.9", FromText, "median over the volumes"}
-	msrRandom  = Source{liTOS, "finding B.9", FromText, "median over the 36 MSR Cambridge volumes, not this volume's own"}
+	liSizes    = Source{liTOS, "finding A.2", FromText, "75th percentile over all volumes' requests; read in a quotation"}
+	liRandom   = Source{liTOS, "finding B.9", FromText, "median over the volumes; read in a quotation"}
+	msrRandom  = Source{liTOS, "finding B.9", FromText, "median over the 36 MSR Cambridge volumes, not this volume's own; read in a quotation"}
 	chosenSkew = chosen("popularity skew of the addresses that are not streamed")
 )
 
@@ -300,7 +300,7 @@ var profiles = []Profile{
 			ReadSizes: Sizes{Median: 4096, Sigma: 1.4}, Arrivals: Arrivals{Kind: Exponential, Rate: 100},
 		},
 		Characteristics: []Characteristic{
-			{"zipf_alpha", 0.735, 0.095, Source{breslau, "section III", FromText, "0.64 to 0.83 from trace to trace"}},
+			{"zipf_alpha", 0.735, 0.095, Source{breslau, "the exponents of the proxy traces", FromText, "0.64 to 0.83 from trace to trace; read in a quotation"}},
 			{"mean_object_size", 10_900, 1100, chosen("log-normal, median 4 KiB")},
 		},
 	},
@@ -315,7 +315,7 @@ var profiles = []Profile{
 			Arrivals: Arrivals{Kind: Exponential, Rate: 1000},
 		},
 		Characteristics: []Characteristic{
-			{"one_hit_share", 0.75, 0.05, Source{maggs, "as cited by others", FromText, "nearly three quarters of the objects"}},
+			{"one_hit_share", 0.75, 0.05, Source{maggs, "one-hit wonders", FromText, "nearly three quarters; read in a summary by others"}},
 			{"zipf_alpha", 0.95, 0.05, chosenSkew},
 		},
 	},
@@ -326,7 +326,7 @@ var profiles = []Profile{
 			ReadSizes: Sizes{Median: 150, Sigma: 0.9245}, Arrivals: Arrivals{Kind: Exponential, Rate: 10_000},
 		},
 		Characteristics: []Characteristic{
-			{"mean_object_size", 230, 15, Source{twitter, "object sizes, as summarised by readers", FromText, "median over the clusters' means"}},
+			{"mean_object_size", 230, 15, Source{twitter, "object sizes", FromText, "median over the clusters' means; read in a summary by others"}},
 			{"read_share", 0.9, 0.005, chosen("more than 30 % writes in 35 % of the clusters")},
 			{"zipf_alpha", 1.1, 0.1, chosenSkew},
 		},

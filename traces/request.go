@@ -42,7 +42,9 @@ type Request struct {
 	Offset uint64
 	// ID names the object requested: the identity that a cache in object mode
 	// keys on. For block formats it is the starting block as the format writes
-	// it (sectors for vscsi, bytes for MSR), as libCacheSim has it.
+	// it (sectors for vscsi, bytes for MSR), as libCacheSim has it; in formats
+	// that hold several volumes its top 16 bits are xor-ed with the volume, so
+	// that equal addresses on two volumes are two objects.
 	ID uint64
 	// Size is the number of bytes requested.
 	Size uint32

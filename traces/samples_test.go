@@ -41,7 +41,7 @@ func TestSamples(t *testing.T) {
 		{"flashnet/tencent.cut.per_50k.most_rand_iops.537.trace", "flashnet", 50000, 41036, 0},
 		{"flashnet/tencent.cut.per_50k.rw_60_40.490.trace", "flashnet", 50000, 30012, 0},
 		{"flashnet/tencent.cut.per_50k.rw_75_25.379.trace", "flashnet", 50000, 37885, 0},
-		{"femu-oracle/mixed.reqs.csv", "csv", 0, 0, 0},
+		{"femu-oracle/mixed.reqs.csv", "csv", 6096, 0, 0},
 	} {
 		t.Run(want.format+"/"+filepath.Base(want.file), func(t *testing.T) {
 			all, info, err := ReadAll(sampleTrace(t, want.file), Options{Validate: true})
@@ -56,8 +56,12 @@ func TestSamples(t *testing.T) {
 				}
 			}
 			require.Equal(t, want.requests, len(all))
-			require.Equal(t, want.reads, reads)
-			require.Equal(t, want.unique, len(ids))
+			if want.reads > 0 {
+				require.Equal(t, want.reads, reads)
+			}
+			if want.unique > 0 {
+				require.Equal(t, want.unique, len(ids))
+			}
 		})
 	}
 }

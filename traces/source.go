@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -421,10 +420,7 @@ func parseFixed(b []byte, scale int64) (int64, bool) {
 // none.
 func decompress(r io.Reader) (io.Reader, func(), string, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	head, err := b.Peek(6)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, "", err
-	}
+	head, _ := b.Peek(6) // an error comes again when the bytes before it are read
 	nothing := func() {}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):

@@ -10,17 +10,20 @@ import (
 
 // Info says what a stream carries. It is known once the stream is open.
 type Info struct {
-	Format      string
-	Compression string // "gzip", "zstd", "xz", "bzip2"; empty for none
+	Format      string `json:"format"`
+	Compression string `json:"compression,omitempty"` // "gzip", "zstd", "xz", "bzip2"; empty for none
 	// Addressed says that Offset is a byte address, and not only an order or
 	// an identity.
-	Addressed bool
+	Addressed bool `json:"addressed"`
 	// Timed, HasSize, HasOp and HasLatency say that the trace records the
 	// arrival time, the size, the operation and the latency; without them
 	// Time is 0, Size a constant of the format, Op Read.
-	Timed, HasSize, HasOp, HasLatency bool
+	Timed      bool `json:"timed"`
+	HasSize    bool `json:"has_size"`
+	HasOp      bool `json:"has_op"`
+	HasLatency bool `json:"has_latency"`
 	// Requests is their number, or -1 where only reading will tell.
-	Requests int64
+	Requests int64 `json:"requests"`
 }
 
 // Options tell how to read a trace. The zero value detects the format and
@@ -228,7 +231,7 @@ const batch = 4096
 // readAll reads to the end. A text file's requests are counted on from the
 // first batch, size being that of the file or 0.
 func (s *Stream) readAll(size int64) ([]Request, error) {
-	capacity := max(s.info.Requests, batch)
+	capacity := max(min(s.info.Requests, 1<<24), batch)
 	all := make([]Request, 0, capacity)
 	for {
 		if len(all) == cap(all) {

@@ -82,22 +82,22 @@ const followed = 12 << 20
 // trace: see Summary.ObjectSample. With an error it describes the requests
 // before the fault.
 func Summarize(s *Stream) (Summary, error) {
-	info := s.Info()
-	c := collector{info: info, objects: newSampleTable(followed), pages: newSampleTable(followed), last: map[uint16]*recent{}}
+	c := NewSummarizer(s.Info())
 	dst := make([]Request, batch)
 	for {
 		n, err := s.Read(dst)
-		c.add(dst[:n])
+		c.Add(dst[:n])
 		if err == io.EOF {
-			return c.summary(), nil
+			return c.Summary(), nil
 		}
 		if err != nil {
-			return c.summary(), err
+			return c.Summary(), err
 		}
 	}
 }
 
-type collector struct {
+// Summarizer is Summarize for a caller that reads the stream itself.
+type Summarizer struct {
 	info           Info
 	sum            Summary
 	objects, pages sampleTable
@@ -112,6 +112,11 @@ type collector struct {
 	backward               uint64
 }
 
+// NewSummarizer starts a summary of requests that info describes.
+func NewSummarizer(info Info) *Summarizer {
+	return &Summarizer{info: info, objects: newSampleTable(followed), pages: newSampleTable(followed), last: map[uint16]*recent{}}
+}
+
 // recent is where the last requests of a volume went.
 type recent struct {
 	end    uint64
@@ -119,7 +124,8 @@ type recent struct {
 	n      uint64
 }
 
-func (c *collector) add(requests []Request) {
+// Add takes the next requests in.
+func (c *Summarizer) Add(requests []Request) {
 	s := &c.sum
 	for i := range requests {
 		r := &requests[i]
@@ -151,7 +157,7 @@ func (c *collector) add(requests []Request) {
 	}
 }
 
-func (c *collector) space(r *Request) {
+func (c *Summarizer) space(r *Request) {
 	if c.now == nil || r.Volume != c.volume {
 		c.volume, c.now = r.Volume, c.last[r.Volume]
 		if c.now == nil {
@@ -187,7 +193,7 @@ func (c *collector) space(r *Request) {
 	}
 }
 
-func (c *collector) time(now int64) {
+func (c *Summarizer) time(now int64) {
 	if c.sum.Requests == 1 {
 		c.first, c.latest, c.before = now, now, now
 		return
@@ -204,7 +210,8 @@ func (c *collector) time(now int64) {
 	c.gapDevs += d * (gap - c.gapMean)
 }
 
-func (c *collector) summary() Summary {
+// Summary describes the requests taken in so far.
+func (c *Summarizer) Summary() Summary {
 	s := c.sum
 	s.Info, s.Volumes = c.info, len(c.last)
 	s.Info.Requests = int64(s.Requests)

@@ -17,14 +17,14 @@ var vscsi = Format{
 	HasSize:    true,
 	HasOp:      true,
 	detect: func(s *sample) fit {
-		if s.text || vscsiVersion(s.head, s.whole) == nil {
+		if s.text || vscsiVersion(s.head) == nil {
 			return no
 		}
 		return sure
 	},
 	open: func(src *source, o Options, _ *Info) (decoder, error) {
 		head := src.fill(vscsiV2.size * 16)
-		l := vscsiVersion(head, src.err != nil)
+		l := vscsiVersion(head)
 		if l == nil {
 			return nil, src.errorf("want records of version 1 (32 bytes, byte 15 is 1) or 2 (40 bytes, byte 3 is 2) that hold SCSI commands, found neither")
 		}
@@ -40,21 +40,22 @@ var (
 	vscsiV2 = vscsiLayout{size: 40, version: 2, length: 8, command: 0, block: 16, time: 24}
 )
 
-// vscsiVersion finds the version whose mark and commands all of head's first
-// records carry.
-func vscsiVersion(head []byte, whole bool) *vscsiLayout {
+// vscsiVersion finds the version whose mark all of head's first records carry,
+// the first of them with a command that is known.
+func vscsiVersion(head []byte) *vscsiLayout {
 next:
 	for _, l := range []*vscsiLayout{&vscsiV1, &vscsiV2} {
 		n := min(len(head)/l.size, 16)
+		if n == 0 || scsiOps[head[l.command]] == 0 {
+			continue
+		}
 		for i := range n {
 			r := head[i*l.size:]
-			if int(r[l.command+3]) != l.version || scsiOps[r[l.command]] == 0 || r[l.command+1] != 0 {
+			if int(r[l.command+3]) != l.version || r[l.command+1] != 0 {
 				continue next
 			}
 		}
-		if n > 0 {
-			return l
-		}
+		return l
 	}
 	return nil
 }
