@@ -19,7 +19,7 @@ type Run struct {
 	ID       string
 	Dir      string
 	store    *Store
-	events   *os.File
+	events   file
 	attempts atomic.Int32
 }
 
@@ -33,14 +33,14 @@ func (s *Store) NewRun(now time.Time) (*Run, error) {
 			id = fmt.Sprintf("%s-%d", base, n)
 		}
 		dir := filepath.Join(s.root, "runs", id)
-		err := os.Mkdir(dir, 0o755)
+		err := s.fs.Mkdir(dir)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("make run folder: %w", err)
 		}
-		events, err := os.OpenFile(filepath.Join(dir, "events.jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		events, err := s.fs.Create(filepath.Join(dir, "events.jsonl"))
 		if err != nil {
 			return nil, fmt.Errorf("make event log: %w", err)
 		}
@@ -77,7 +77,7 @@ func (r *Run) Begin(step, key string, parts []Part, nodeName string, now time.Ti
 		record: Result{Step: step, Key: key, Parts: parts, Run: r.ID, Node: nodeName, Started: now.UTC()},
 	}
 	a.Work = filepath.Join(a.Dir, WorkDir)
-	if err := os.MkdirAll(a.Work, 0o755); err != nil {
+	if err := r.store.fs.MkdirAll(a.Work); err != nil {
 		return nil, fmt.Errorf("make step folder: %w", err)
 	}
 	return a, a.remember(statusRunning)
@@ -89,7 +89,7 @@ func (a *Attempt) remember(status string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(a.run.store.lastFile(a.record.Step), data)
+	return a.run.store.writeFile(a.run.store.lastFile(a.record.Step), data)
 }
 
 // Done stores the attempt as the result for its key.
@@ -99,35 +99,48 @@ func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Resul
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(a.Dir, ObservationsFile), observations); err != nil {
+	s := a.run.store
+	if err := s.writeFile(filepath.Join(a.Dir, ObservationsFile), observations); err != nil {
 		return nil, err
 	}
-	if err := writeFile(filepath.Join(a.Dir, resultFile), data); err != nil {
+	if err := s.writeFile(filepath.Join(a.Dir, resultFile), data); err != nil {
 		return nil, err
 	}
-	if err := syncTree(a.Dir); err != nil {
-		return nil, err
+	if err := s.syncTree(a.Dir); err != nil {
+		return nil, fmt.Errorf("sync result: %w", err)
 	}
-	final := a.run.store.resultDir(a.record.Key)
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
-		return nil, err
+	final := s.resultDir(a.record.Key)
+	if err := s.makeShelf(filepath.Dir(final)); err != nil {
+		return nil, fmt.Errorf("store result: %w", err)
 	}
 	// A result that is already there is either damaged, which is why this
 	// attempt was made, or that of a run beside this one with the same content.
 	if _, err := os.Stat(final); err == nil {
-		if err := os.Rename(final, filepath.Join(a.run.Dir, "attempts", filepath.Base(a.Dir)+"-replaced")); err != nil {
+		if err := s.fs.Rename(final, filepath.Join(a.run.Dir, "attempts", filepath.Base(a.Dir)+"-replaced")); err != nil {
 			return nil, fmt.Errorf("replace result: %w", err)
 		}
 	}
-	if err := os.Rename(a.Dir, final); err != nil {
+	if err := s.fs.Rename(a.Dir, final); err != nil {
 		return nil, fmt.Errorf("store result: %w", err)
 	}
-	if err := syncDir(filepath.Dir(final)); err != nil {
-		return nil, err
+	if err := s.fs.Sync(filepath.Dir(final)); err != nil {
+		return nil, fmt.Errorf("store result: %w", err)
 	}
 	r := a.record
 	r.Dir = final
 	return &r, a.remember(statusDone)
+}
+
+// makeShelf makes one of the folders that results are spread over, durably.
+func (s *Store) makeShelf(dir string) error {
+	err := s.fs.Mkdir(dir)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.fs.Sync(filepath.Dir(dir))
 }
 
 // Failed leaves the attempt's records in the run's folder and remembers why.

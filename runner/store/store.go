@@ -28,20 +28,25 @@ import (
 )
 
 // Store is a folder of runs and results. Several processes may use it at once.
-type Store struct{ root string }
+type Store struct {
+	root string
+	fs   fileSystem
+}
 
 // Open makes the store's folders where they are missing.
-func Open(root string) (*Store, error) {
+func Open(root string) (*Store, error) { return open(root, disk{}) }
+
+func open(root string, files fileSystem) (*Store, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{"runs", "steps", "last"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+		if err := files.MkdirAll(filepath.Join(root, dir)); err != nil {
 			return nil, fmt.Errorf("open store: %w", err)
 		}
 	}
-	return &Store{root}, nil
+	return &Store{root, files}, nil
 }
 
 // Root is the store's folder.

@@ -1,0 +1,108 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+)
+
+// fileSystem is what the store does to the disk; tests put faults into it and
+// record the order of its calls. Reading goes to the disk directly.
+type fileSystem interface {
+	MkdirAll(path string) error
+	Mkdir(path string) error
+	// Create makes a file that must not exist.
+	Create(path string) (file, error)
+	Rename(from, to string) error
+	// Sync makes a file's content, or the names in a folder, durable.
+	Sync(path string) error
+	Remove(path string) error
+}
+
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+type disk struct{}
+
+func (disk) MkdirAll(path string) error   { return os.MkdirAll(path, 0o755) }
+func (disk) Mkdir(path string) error      { return os.Mkdir(path, 0o755) }
+func (disk) Rename(from, to string) error { return os.Rename(from, to) }
+func (disk) Remove(path string) error     { return os.Remove(path) }
+
+func (disk) Create(path string) (file, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+}
+
+func (disk) Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// temporary numbers the files on their way to a final name.
+var temporary atomic.Uint64
+
+// writeFile puts data under path whole or not at all: it is written to a
+// temporary name beside it, synced, renamed, and the folder synced.
+func (s *Store) writeFile(path string, data []byte) error {
+	dir, name := filepath.Split(path)
+	beside := filepath.Join(dir, fmt.Sprintf(".new-%d-%d", os.Getpid(), temporary.Add(1)))
+	if err := s.writeTemporary(beside, data); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), s.removeIfThere(beside))
+	}
+	if err := s.fs.Rename(beside, path); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), s.removeIfThere(beside))
+	}
+	if err := s.fs.Sync(dir); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Store) writeTemporary(path string, data []byte) error {
+	f, err := s.fs.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (s *Store) removeIfThere(path string) error {
+	if err := s.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncTree syncs every file and folder below dir, and dir itself last.
+func (s *Store) syncTree(dir string) error {
+	var folders []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			folders = append(folders, path)
+		case d.Type().IsRegular():
+			return s.fs.Sync(path)
+		}
+		return nil
+	})
+	for i := len(folders) - 1; err == nil && i >= 0; i-- {
+		err = s.fs.Sync(folders[i])
+	}
+	return err
+}
