@@ -21,7 +21,8 @@ import (
 	"reprise/runner/store"
 )
 
-// TestMain lets the test binary be the child that runs built-ins.
+// TestMain lets the test binary be the child that runs built-ins, and the
+// run that the crash test kills.
 func TestMain(m *testing.M) {
 	artifacts.Register(artifacts.Builtin{
 		Name: "demo.measure", Version: 1, Doc: "reports its parameter n",
@@ -60,6 +61,13 @@ func TestMain(m *testing.M) {
 		if err := Exec(ctx, os.Args[2], os.Args[3], ".", os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(4)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) == 4 && os.Args[1] == "crash" {
+		if err := runCrashPlan(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
 		os.Exit(0)
 	}
