@@ -156,13 +156,13 @@ func chooseFormat(src *source, o Options) (*Format, error) {
 	if o.CSV.declared() && s.text {
 		return &csvFormat, nil
 	}
-	best, found := s.detect()
+	_, found := s.detect()
 	if len(found) == 0 && len(s.lines) > 1 {
 		// A fault among the lines: where the first one tells, reading on will
 		// tell its place.
 		s.lines = s.lines[:1]
-		if best, found = s.detect(); best < sure {
-			found = nil
+		if best, first := s.detect(); best == sure {
+			found = first
 		}
 	}
 	if len(found) > 1 {

@@ -86,10 +86,14 @@ func (d *oracleDecoder) check(b []byte) error {
 }
 
 func (d *oracleDecoder) checkEnd() error {
-	for id, next := range d.next {
+	first := int64(math.MaxInt64)
+	for _, next := range d.next {
 		if next != -1 {
-			return d.src.errorf("object %d promised request %d as its next, but there are %d requests", id, next, d.n)
+			first = min(first, next)
 		}
+	}
+	if first < math.MaxInt64 {
+		return d.src.errorf("a next access to request %d is promised, but there are %d requests", first, d.n)
 	}
 	return io.EOF
 }
