@@ -104,7 +104,7 @@ func Open(path string, o Options) (*Stream, error) {
 		return nil, err
 	}
 	s.close = append(s.close, f.Close)
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && s.info.Compression == "" {
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && s.info.Compression == "" && o.Volume == nil {
 		if size := s.recordSize(); size > 0 {
 			s.info.Requests = st.Size() / size
 		}
