@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,7 +115,7 @@ func benchmarkRequests(b *testing.B, open func() (*Stream, error)) {
 			k, err = s.Read(dst)
 			n += k
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			b.Fatal(err)
 		}
 		s.Close()

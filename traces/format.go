@@ -1,7 +1,9 @@
 package traces
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -147,7 +149,7 @@ func chooseFormat(src *source, o Options) (*Format, error) {
 	}
 	head := src.fill(64 << 10)
 	if len(head) == 0 {
-		if src.err.Error() != "EOF" {
+		if !errors.Is(src.err, io.EOF) {
 			return nil, fmt.Errorf("%s: %w", src.name, src.err)
 		}
 		return nil, fmt.Errorf("%s: empty: nothing to detect a format from; name one of %s", src.name, strings.Join(formatNames(), ", "))

@@ -174,7 +174,7 @@ func drain(s *Stream, dst []Request) (all []Request, err error) {
 	for {
 		n, err := s.Read(dst)
 		all = append(all, dst[:n]...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package traces
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -38,7 +39,7 @@ func (d *oracleDecoder) recordSize() int64 { return oracleRecord }
 func (d *oracleDecoder) decode(dst []Request, _ *LatencyLog) (n int, err error) {
 	for n < len(dst) {
 		b, err := d.src.records(oracleRecord)
-		if err == io.EOF && d.next != nil {
+		if errors.Is(err, io.EOF) && d.next != nil {
 			err = d.checkEnd()
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -101,7 +102,7 @@ func (s *source) records(size int) ([]byte, error) {
 		return b, nil
 	}
 	switch {
-	case s.err != io.EOF:
+	case !errors.Is(s.err, io.EOF):
 		return nil, s.readError()
 	case len(b) > 0:
 		return nil, s.errorf("truncated: want a record of %d bytes, got %d", size, len(b))
@@ -150,7 +151,7 @@ func (t *text) next() bool {
 		case i >= 0:
 			t.line = s.buf[s.pos : s.pos+i]
 			s.pos += i + 1
-		case s.err != io.EOF:
+		case !errors.Is(s.err, io.EOF):
 			t.err = s.readError()
 			return false
 		case s.pos == s.end:

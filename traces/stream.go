@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -243,7 +244,7 @@ func (s *Stream) readAll(size int64) ([]Request, error) {
 		}
 		n, err := s.Read(all[len(all):min(cap(all), len(all)+batch)])
 		all = all[:len(all)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {
