@@ -131,7 +131,7 @@ func (a *app) eachBatch(ctx context.Context, s *traces.Stream, limit int64, take
 			want = min(want, limit-n)
 		}
 		k, err := s.Read(dst[:want])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

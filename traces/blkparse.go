@@ -2,6 +2,7 @@ package traces
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -92,7 +93,7 @@ func (d *blkparseDecoder) decode(dst []Request, _ *LatencyLog) (n int, err error
 		dst[n] = r
 		n++
 	}
-	if n == 0 && (d.ended || d.err == io.EOF) {
+	if n == 0 && (d.ended || errors.Is(d.err, io.EOF)) {
 		return 0, d.end()
 	}
 	return n, d.err
@@ -109,7 +110,7 @@ func (d *blkparseDecoder) end() error {
 			others = append(others, a)
 		}
 	}
-	if d.err == io.EOF && !d.seen[d.action] && len(others) > 0 {
+	if errors.Is(d.err, io.EOF) && !d.seen[d.action] && len(others) > 0 {
 		d.err = nil
 		d.failf("no event with action %c: take one of those recorded, %q", d.action, others)
 	}

@@ -2,6 +2,7 @@ package traces
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -162,9 +163,10 @@ type csvDecoder struct {
 func openCSV(src *source, o Options, info *Info) (decoder, error) {
 	c := &o.CSV
 	d := &csvDecoder{text: text{source: src, delim: c.Delimiter}, hashIDs: c.HashIDs}
-	if d.delim == ' ' {
+	switch d.delim {
+	case ' ':
 		d.delim = 0
-	} else if d.delim == 0 {
+	case 0:
 		if s := newSample(src.fill(8<<10), src.err != nil); len(s.lines) > 0 {
 			d.delim = detectDelimiter(s.lines)
 		}
@@ -188,7 +190,7 @@ func openCSV(src *source, o Options, info *Info) (decoder, error) {
 			return fail(`header: want "yes", "no" or nothing, got %q`, c.Header)
 		}
 		d.pending = header == nil
-	case d.err != io.EOF:
+	case !errors.Is(d.err, io.EOF):
 		return nil, d.err
 	case !c.declared():
 		return fail("empty: no header names the columns")
@@ -390,7 +392,7 @@ type CSVWriter struct {
 // NewCSVWriter makes a writer that has written the header.
 func NewCSVWriter(w io.Writer) *CSVWriter {
 	c := &CSVWriter{w: bufio.NewWriterSize(w, bufferSize), line: make([]byte, 0, 128)}
-	c.w.WriteString(CSVHeader + "\n") // an error stays with the writer
+	_, _ = c.w.WriteString(CSVHeader + "\n") // an error stays with the writer
 	return c
 }
 

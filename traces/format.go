@@ -1,7 +1,9 @@
 package traces
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -147,7 +149,7 @@ func chooseFormat(src *source, o Options) (*Format, error) {
 	}
 	head := src.fill(64 << 10)
 	if len(head) == 0 {
-		if src.err.Error() != "EOF" {
+		if !errors.Is(src.err, io.EOF) {
 			return nil, fmt.Errorf("%s: %w", src.name, src.err)
 		}
 		return nil, fmt.Errorf("%s: empty: nothing to detect a format from; name one of %s", src.name, strings.Join(formatNames(), ", "))
@@ -156,13 +158,13 @@ func chooseFormat(src *source, o Options) (*Format, error) {
 	if o.CSV.declared() && s.text {
 		return &csvFormat, nil
 	}
-	best, found := s.detect()
+	_, found := s.detect()
 	if len(found) == 0 && len(s.lines) > 1 {
 		// A fault among the lines: where the first one tells, reading on will
 		// tell its place.
 		s.lines = s.lines[:1]
-		if best, found = s.detect(); best < sure {
-			found = nil
+		if best, first := s.detect(); best == sure {
+			found = first
 		}
 	}
 	if len(found) > 1 {

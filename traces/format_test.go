@@ -174,7 +174,7 @@ func drain(s *Stream, dst []Request) (all []Request, err error) {
 	for {
 		n, err := s.Read(dst)
 		all = append(all, dst[:n]...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {
@@ -357,7 +357,7 @@ func TestOracleValidation(t *testing.T) {
 		{tamper(0, 4), "request 3 is to object 1, whose last access promised request 4"},
 		{tamper(0, -1), "promised request -1"},
 		{tamper(1, 2), "want a next access of -1 or after 2, got 2"},
-		{tamper(3, 9), "promised request 9 as its next, but there are 4 requests"},
+		{tamper(3, 9), "a next access to request 9 is promised, but there are 4 requests"},
 	} {
 		s, err := NewStream(strings.NewReader(c.input), "x", Options{Format: "oracleGeneral", Validate: true})
 		require.NoError(t, err)

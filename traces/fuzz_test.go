@@ -36,7 +36,7 @@ func fuzzFormat(f *testing.F, o Options) {
 			all = append(all, dst[:n]...)
 			if err != nil {
 				require.Zero(t, n)
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					var fault *FormatError
 					require.ErrorAs(t, err, &fault)
 				}

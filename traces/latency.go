@@ -1,6 +1,9 @@
 package traces
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // LatencyLog is a trace with the latency measured for each request, as parallel
 // columns: what an admission model is trained on. All times are nanoseconds.
@@ -31,7 +34,7 @@ func ReadLatencyLog(path string, o Options) (*LatencyLog, Info, error) {
 	dst := make([]Request, batch)
 	for {
 		_, err := s.ReadLatencies(dst, part)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			s.info.Requests = int64(all.Len())
 			return all, s.info, nil
 		}

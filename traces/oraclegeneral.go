@@ -2,6 +2,7 @@ package traces
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -38,7 +39,7 @@ func (d *oracleDecoder) recordSize() int64 { return oracleRecord }
 func (d *oracleDecoder) decode(dst []Request, _ *LatencyLog) (n int, err error) {
 	for n < len(dst) {
 		b, err := d.src.records(oracleRecord)
-		if err == io.EOF && d.next != nil {
+		if errors.Is(err, io.EOF) && d.next != nil {
 			err = d.checkEnd()
 		}
 		if err != nil {
@@ -86,10 +87,14 @@ func (d *oracleDecoder) check(b []byte) error {
 }
 
 func (d *oracleDecoder) checkEnd() error {
-	for id, next := range d.next {
+	first := int64(math.MaxInt64)
+	for _, next := range d.next {
 		if next != -1 {
-			return d.src.errorf("object %d promised request %d as its next, but there are %d requests", id, next, d.n)
+			first = min(first, next)
 		}
+	}
+	if first < math.MaxInt64 {
+		return d.src.errorf("a next access to request %d is promised, but there are %d requests", first, d.n)
 	}
 	return io.EOF
 }

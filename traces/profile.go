@@ -11,29 +11,29 @@ import (
 // characteristics it states, and no more. Everything a publication does not
 // give was chosen, and says so.
 type Profile struct {
-	Name string
-	Doc  string
+	Name string `json:"name"`
+	Doc  string `json:"doc"`
 	// Requests is the length that the characteristics are stated for: how many
 	// objects repeat depends on it.
-	Requests        int
-	Workload        Workload
-	Characteristics []Characteristic
+	Requests        int              `json:"requests"`
+	Workload        Workload         `json:"-"`
+	Characteristics []Characteristic `json:"characteristics"`
 }
 
 // Characteristic is a measurable property that a profile's traces have.
 type Characteristic struct {
-	Metric    string // one of the names that Summary.Metric knows
-	Value     float64
-	Tolerance float64 // how far a trace of Profile.Requests requests may be from Value
-	Source    Source
+	Metric    string  `json:"metric"` // one of the names that Summary.Metric knows
+	Value     float64 `json:"value"`
+	Tolerance float64 `json:"tolerance"` // how far a trace of Profile.Requests requests may be from Value
+	Source    Source  `json:"source"`
 }
 
 // Source says where a characteristic's value comes from.
 type Source struct {
-	Work string // the publication or public sample; empty if chosen
-	At   string // the table, section or finding
-	Kind SourceKind
-	Note string
+	Work string     `json:"work,omitempty"` // the publication or public sample; empty if chosen
+	At   string     `json:"at,omitempty"`   // the table, section or finding
+	Kind SourceKind `json:"kind"`
+	Note string     `json:"note,omitempty"`
 }
 
 // SourceKind is what a value was taken from.

@@ -65,28 +65,3 @@ func TestSamples(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkRead(b *testing.B) {
-	for _, name := range []string{"cloudphysics/cloudPhysicsIO.oracleGeneral.bin", "cloudphysics/cloudPhysicsIO.vscsi"} {
-		b.Run(filepath.Base(name), func(b *testing.B) {
-			path := sampleTrace(b, name)
-			st, err := os.Stat(path)
-			require.NoError(b, err)
-			b.SetBytes(st.Size())
-			b.ReportAllocs()
-			dst := make([]Request, 4096)
-			n := 0
-			for b.Loop() {
-				s, err := Open(path, Options{})
-				require.NoError(b, err)
-				for err == nil {
-					var k int
-					k, err = s.Read(dst)
-					n += k
-				}
-				s.Close()
-			}
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds()/1e6, "Mreq/s")
-		})
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -101,7 +102,7 @@ func (s *source) records(size int) ([]byte, error) {
 		return b, nil
 	}
 	switch {
-	case s.err != io.EOF:
+	case !errors.Is(s.err, io.EOF):
 		return nil, s.readError()
 	case len(b) > 0:
 		return nil, s.errorf("truncated: want a record of %d bytes, got %d", size, len(b))
@@ -150,7 +151,7 @@ func (t *text) next() bool {
 		case i >= 0:
 			t.line = s.buf[s.pos : s.pos+i]
 			s.pos += i + 1
-		case s.err != io.EOF:
+		case !errors.Is(s.err, io.EOF):
 			t.err = s.readError()
 			return false
 		case s.pos == s.end:
@@ -179,6 +180,7 @@ func (t *text) failf(format string, args ...any) {
 
 // want reports that the field just taken is not what it should be.
 func (t *text) want(name, what string, got []byte) {
+	got = bytes.TrimSpace(got)
 	if len(got) > 40 {
 		got = got[:40]
 	}
@@ -270,10 +272,40 @@ func (t *text) skip(n int) {
 	}
 }
 
+// digits takes a field of up to 18 digits and nothing else, in one pass. Of
+// any other field it takes nothing.
+func (t *text) digits() (v uint64, ok bool) {
+	if t.delim == 0 {
+		t.skipBlanks()
+	}
+	b, i := t.line, t.at
+	for i < len(b) && i < t.at+18 && b[i]-'0' <= 9 {
+		v = v*10 + uint64(b[i]-'0')
+		i++
+	}
+	if i <= t.at || i < len(b) && b[i] != t.delim && (t.delim != 0 || b[i] != ' ' && b[i] != '\t') {
+		return 0, false
+	}
+	t.at = i + 1
+	t.col++
+	return v, true
+}
+
+// number takes a field that is an unsigned 64-bit number, and gives the field
+// as it stands as well.
+func (t *text) number() (v uint64, f []byte, ok bool) {
+	begin := t.at
+	if v, ok = t.digits(); ok {
+		return v, t.line[begin : t.at-1], true
+	}
+	f = t.take()
+	v, ok = parseUint(f)
+	return v, f, ok
+}
+
 // uint takes a field that is an unsigned decimal number.
 func (t *text) uint(name string) uint64 {
-	f := t.take()
-	v, ok := parseUint(f)
+	v, f, ok := t.number()
 	if !ok {
 		t.want(name, "an unsigned 64-bit number", f)
 	}
@@ -283,6 +315,11 @@ func (t *text) uint(name string) uint64 {
 // fixed takes a field that is a non-negative decimal number, with or without a
 // fraction, and gives it in multiples of 1/scale, cut towards zero.
 func (t *text) fixed(name string, scale int64) int64 {
+	at, col := t.at, t.col
+	if v, ok := t.digits(); ok && v <= uint64(math.MaxInt64/scale) {
+		return int64(v) * scale
+	}
+	t.at, t.col = at, col
 	f := t.take()
 	v, ok := parseFixed(f, scale)
 	if !ok {
@@ -293,8 +330,7 @@ func (t *text) fixed(name string, scale int64) int64 {
 
 // size takes a field that counts units of unit bytes, for a Request's Size.
 func (t *text) size(name string, unit uint32) uint32 {
-	f := t.take()
-	v, ok := parseUint(f)
+	v, f, ok := t.number()
 	if !ok || v > math.MaxUint32/uint64(unit) {
 		t.want(name, fmt.Sprintf("a size of at most %d bytes in units of %d", uint32(math.MaxUint32), unit), f)
 		return 0
@@ -305,8 +341,7 @@ func (t *text) size(name string, unit uint32) uint32 {
 // address takes a field that counts units of unit bytes, for an Offset: it
 // gives the number as written and the bytes.
 func (t *text) address(name string, unit uint32) (block, offset uint64) {
-	f := t.take()
-	block, ok := parseUint(f)
+	block, f, ok := t.number()
 	if !ok || block > math.MaxUint64/uint64(unit) {
 		t.want(name, fmt.Sprintf("an unsigned address in units of %d bytes, below 2^64 bytes", unit), f)
 		return 0, 0
@@ -316,8 +351,7 @@ func (t *text) address(name string, unit uint32) (block, offset uint64) {
 
 // volume takes a field for a Request's Volume.
 func (t *text) volume(name string) uint16 {
-	f := t.take()
-	v, ok := parseUint(f)
+	v, f, ok := t.number()
 	if !ok || v > math.MaxUint16 {
 		t.want(name, "a volume number of at most 65535", f)
 	}

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -75,7 +76,7 @@ func ParseSpec(spec string) (w Workload, seed uint64, n int64, err error) {
 			w.Pattern.Parts = append(w.Pattern.Parts, p.part(w.Pattern.Kind, part))
 		}
 	default:
-		return fail(fmt.Errorf("want gen: or profile:"))
+		return fail(errors.New("want gen:PATTERN or profile:NAME"))
 	}
 	if err := p.end(); err != nil {
 		return fail(err)

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -104,7 +105,7 @@ func Open(path string, o Options) (*Stream, error) {
 		return nil, err
 	}
 	s.close = append(s.close, f.Close)
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && s.info.Compression == "" {
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && s.info.Compression == "" && o.Volume == nil {
 		if size := s.recordSize(); size > 0 {
 			s.info.Requests = st.Size() / size
 		}
@@ -243,7 +244,7 @@ func (s *Stream) readAll(size int64) ([]Request, error) {
 		}
 		n, err := s.Read(all[len(all):min(cap(all), len(all)+batch)])
 		all = all[:len(all)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"errors"
 	"io"
 	"math"
 	"math/bits"
@@ -87,7 +88,7 @@ func Summarize(s *Stream) (Summary, error) {
 	for {
 		n, err := s.Read(dst)
 		c.Add(dst[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return c.Summary(), nil
 		}
 		if err != nil {

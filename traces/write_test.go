@@ -95,7 +95,7 @@ func TestWriteFile(t *testing.T) {
 
 		// A failure leaves what was there, and nothing beside it.
 		broken := errors.New("no more")
-		require.ErrorIs(t, WriteFile(path, true, func(w io.Writer) error { w.Write([]byte("half")); return broken }), broken)
+		require.ErrorIs(t, WriteFile(path, true, func(w io.Writer) error { _, _ = w.Write([]byte("half")); return broken }), broken)
 		_, _, err = ReadAll(path, Options{})
 		require.NoError(t, err)
 	}
