@@ -19,12 +19,14 @@ import (
 // Quantities compare as numbers (1% < 10%, 50k == 50000), the rest as texts.
 type condition struct {
 	text  string
-	names []reference
-	eval  func(get func(name string) any) (bool, error)
+	names []mention
+	// comparisons is how many values it compares with, a measure of its cost.
+	comparisons int
+	eval        func(get func(name string) any) (bool, error)
 }
 
-// reference is an axis a condition names, and where in its text.
-type reference struct {
+// mention is an axis a condition names, and where in its text.
+type mention struct {
 	name    string
 	at      int   // byte offset
 	numeric bool  // compared by order
@@ -41,14 +43,19 @@ func (e *conditionError) Error() string { return e.message }
 
 type evaluator = func(get func(name string) any) (bool, error)
 
-// maxConditionDepth bounds the nesting of a condition.
-const maxConditionDepth = 100
+// maxConditionDepth and maxComparisons bound a condition.
+const (
+	maxConditionDepth = 100
+	maxComparisons    = 1000
+)
 
 type conditionParser struct {
 	text  string
 	pos   int
 	depth int
-	names []reference
+	names []mention
+
+	comparisons int
 }
 
 // parseCondition compiles text; its error is a *conditionError.
@@ -67,7 +74,7 @@ func parseCondition(text string) (c *condition, err error) {
 	if p.skip(); p.pos < len(text) {
 		p.fail(p.pos, "expected && or ||, found %q", rest(text[p.pos:]))
 	}
-	return &condition{text: text, names: p.names, eval: eval}, nil
+	return &condition{text: text, names: p.names, comparisons: p.comparisons, eval: eval}, nil
 }
 
 func rest(s string) string {
@@ -156,7 +163,7 @@ func (p *conditionParser) test() evaluator {
 		}
 		p.fail(at, "expected the name of an axis, found %q", rest(p.text[at:]))
 	}
-	ref := reference{name: name, at: at}
+	ref := mention{name: name, at: at}
 	defer func() { p.names = append(p.names, ref) }()
 	p.skip()
 	opAt := p.pos
@@ -256,6 +263,9 @@ func (p *conditionParser) word(in func(rune) bool) string {
 }
 
 func (p *conditionParser) value() any {
+	if p.comparisons++; p.comparisons > maxComparisons {
+		p.fail(p.pos, "the condition compares with more than %d values", maxComparisons)
+	}
 	start := p.pos
 	for _, quote := range []string{`"`, `'`} {
 		if p.take(quote) {

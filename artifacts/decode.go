@@ -23,9 +23,12 @@ type decoder struct {
 	findings Findings
 	values   map[string]*yaml.Node // path to the node of its value
 	keys     map[string]*yaml.Node // path to the node of its key
-	bad      []string              // paths with an error
-	lost     map[string]bool       // top-level keys given up for a syntax error
-	nodes    int                   // visited so far, aliases counted each time
+	errors   int
+	bad      map[string]bool // paths with an error
+	inside   map[string]bool // the same and all that enclose them
+	lost     map[string]bool // top-level keys given up for a syntax error
+	nodes    int             // visited so far, aliases counted each time
+	points   int             // of the matrices expanded so far
 }
 
 const (
@@ -37,9 +40,13 @@ const (
 func (d *decoder) report(severity Severity, line, col int, path, message, suggestion string) {
 	line, col = max(line, 1), max(col, 1)
 	if severity == SeverityError {
-		d.bad = append(d.bad, path)
+		d.errors++
+		d.bad[path] = true
+		for p := path; !d.inside[p]; p = parentPath(p) {
+			d.inside[p] = true
+		}
 	}
-	if len(d.findings) >= maxFindings {
+	if d.full() {
 		return
 	}
 	f := Finding{File: d.file, Line: line, Col: col, Severity: severity, Message: message, Suggestion: suggestion}
@@ -48,6 +55,9 @@ func (d *decoder) report(severity Severity, line, col int, path, message, sugges
 	}
 	d.findings = append(d.findings, f)
 }
+
+// full says that no further finding will be kept.
+func (d *decoder) full() bool { return len(d.findings) >= maxFindings }
 
 func (d *decoder) errorAt(n *yaml.Node, path, message, suggestion string) {
 	d.report(SeverityError, n.Line, n.Column, path, message, suggestion)
@@ -100,15 +110,7 @@ func childPath(path, key string) string {
 // further check of it would only say the same again.
 func (d *decoder) broken(path string) bool {
 	top, _, _ := strings.Cut(path, ".")
-	if d.lost[top] {
-		return true
-	}
-	for _, b := range d.bad {
-		if rest, ok := strings.CutPrefix(b, path); ok && (rest == "" || path == "" || rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
+	return d.lost[top] || d.inside[path]
 }
 
 // follow replaces aliases by what they stand for; expand has bounded them.
@@ -245,7 +247,7 @@ func oldTruth(n *yaml.Node) (value, is bool) {
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string, f field) {
 	d.values[path] = n
 	at, n := n, follow(n)
-	before := len(d.bad)
+	before := d.errors
 	t := v.Type()
 	if n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") || n.Tag == "!!binary" {
 		d.errorAt(at, path, fmt.Sprintf("the tag %s is not supported", n.Tag), "")
@@ -299,7 +301,7 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string, f field) {
 	default:
 		d.decodeScalar(at, v, path, f)
 	}
-	if len(d.bad) > before {
+	if d.errors > before {
 		return
 	}
 	if c, ok := v.Addr().Interface().(interface {
@@ -385,7 +387,7 @@ func (d *decoder) decodeStruct(at *yaml.Node, v reflect.Value, path string) {
 		d.decode(p.value, v.FieldByIndex(f.index), sub, *f)
 	}
 	for _, f := range s.fields {
-		if f.required && !given[f.name] && !(path == "" && d.lost[f.name]) {
+		if f.required && !given[f.name] && (path != "" || !d.lost[f.name]) {
 			d.errorAt(d.keyAt(path), childPath(path, f.name), fmt.Sprintf("%s lacks the key %q (%s)", describe(path), f.name, f.doc), "")
 		}
 	}

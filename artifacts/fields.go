@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // field is a manifest key as the tags of a struct field give it.
@@ -105,8 +106,18 @@ var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
 func isText(t reflect.Type) bool { return reflect.PointerTo(t).Implements(textUnmarshaler) }
 
+// patterns are the compiled patterns of tags.
+var patterns sync.Map
+
 func matches(pattern, text string) bool {
-	return pattern == "" || regexp.MustCompile(`^(?:`+pattern+`)$`).MatchString(text)
+	if pattern == "" {
+		return true
+	}
+	re, known := patterns.Load(pattern)
+	if !known {
+		re, _ = patterns.LoadOrStore(pattern, regexp.MustCompile(`^(?:`+pattern+`)$`))
+	}
+	return re.(*regexp.Regexp).MatchString(text)
 }
 
 var plainAlternatives = regexp.MustCompile(`^[a-z]+(\|[a-z]+)*$`)

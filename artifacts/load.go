@@ -44,7 +44,10 @@ func LoadFile(path string) (*Manifest, Findings, error) {
 func Load(name string, data []byte) (*Manifest, Findings) {
 	digest := sha256.Sum256(data)
 	m := &Manifest{File: name, Digest: hex.EncodeToString(digest[:])}
-	d := &decoder{file: name, values: map[string]*yaml.Node{}, keys: map[string]*yaml.Node{}, lost: map[string]bool{}}
+	d := &decoder{
+		file: name, values: map[string]*yaml.Node{}, keys: map[string]*yaml.Node{},
+		bad: map[string]bool{}, inside: map[string]bool{}, lost: map[string]bool{},
+	}
 	if root := d.parse(data); root != nil && d.expand(root, nil, 0) {
 		d.decode(root, reflect.ValueOf(m).Elem(), "", field{})
 		d.validate(m)
@@ -84,7 +87,7 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 	}
 	documents := d.documents(data)
 	if len(documents) == 0 || len(documents[0].Content) == 0 || documents[0].Content[0].Tag == "!!null" {
-		if len(d.bad) == 0 {
+		if d.errors == 0 {
 			return fail(1, 1, "the manifest is empty", "reprise init writes one to start from")
 		}
 		return nil

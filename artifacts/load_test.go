@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,6 +128,17 @@ func TestLoadRefusesHugeFiles(t *testing.T) {
 func TestFindingsAreBounded(t *testing.T) {
 	_, findings := Load("many.yaml", []byte(strings.Repeat("wrong: 1\n", 10_000)))
 	require.Len(t, findings, maxFindings)
+}
+
+func TestPointsInAllAreBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("reprise: 1\nartifact: demo\ntitle: t\nexperiments:\n")
+	for i := 1; i <= 6; i++ {
+		fmt.Fprintf(&text, "  E%d: {title: t, profiles: {kick: {compute: 1s}}, matrix: {repeat: %d}, run: [{name: a, sh: x}]}\n", i, MaxPoints)
+	}
+	_, findings := Load("large.yaml", []byte(text.String()))
+	require.Len(t, findings, 1)
+	require.Contains(t, findings[0].String(), "large.yaml:9:51: error: the matrices of the manifest have more than 1000000 points in all")
 }
 
 func TestFind(t *testing.T) {

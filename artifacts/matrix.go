@@ -44,6 +44,9 @@ func (m *Matrix) ordered(d *decoder, pairs []pair) {
 // MaxPoints is the size of the largest matrix, before exclusions.
 const MaxPoints = 250_000
 
+// maxWork bounds the comparisons of conditions in one expansion.
+const maxWork = 100 * MaxPoints
+
 // Point is one combination of an experiment's parameters.
 type Point struct {
 	// Axes names the parameters that vary, in the order of the manifest; they
@@ -123,6 +126,9 @@ func (e Experiment) Count(profile string, overrides map[string]any) (int, error)
 	x, err := e.expansion(profile, overrides)
 	if err != nil {
 		return 0, err
+	}
+	if len(x.cond) == 0 {
+		return x.size(), nil
 	}
 	n := 0
 	err = x.each(func([]any) { n++ })
@@ -289,6 +295,7 @@ func (e Experiment) expansion(profile string, overrides map[string]any) (*expans
 			delete(x.base, axis)
 		}
 	}
+	comparisons := 0
 	for _, text := range e.Matrix.Exclude {
 		c, err := parseCondition(text)
 		if err != nil {
@@ -296,9 +303,13 @@ func (e Experiment) expansion(profile string, overrides map[string]any) (*expans
 		}
 		// A condition on an axis that this profile does not have says nothing
 		// about its points.
-		if !slices.ContainsFunc(c.names, func(r reference) bool { return !slices.Contains(x.axes, r.name) }) {
+		if !slices.ContainsFunc(c.names, func(r mention) bool { return !slices.Contains(x.axes, r.name) }) {
 			x.cond = append(x.cond, c)
+			comparisons += c.comparisons
 		}
+	}
+	if x.size()*comparisons > maxWork {
+		return nil, fmt.Errorf("exclude is too much work: %d points times %d comparisons", x.size(), comparisons)
 	}
 	return x, nil
 }
@@ -373,6 +384,15 @@ func (x *expansion) setGroups(zip []map[string][]any) error {
 		x.groups = append(x.groups, axisGroup{axes: []int{a}, length: n})
 	}
 	return nil
+}
+
+// size is the number of points before exclusions.
+func (x *expansion) size() int {
+	n := 1
+	for _, g := range x.groups {
+		n *= g.length
+	}
+	return n
 }
 
 // each calls f with the values of the axes at every point that no condition

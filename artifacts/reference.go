@@ -170,7 +170,8 @@ except that
 ` + "`--param name=value`" + ` overrides both; commas make a list, and a list for a
 parameter that takes a single value makes it an axis. Axes vary in the order of
 the file, the last fastest; ` + "`seed`" + ` always comes last. Where a built-in experiment
-takes a number, ` + "`50k` and `1M`" + ` serve.
+takes a number, ` + "`50k` and `1M`" + ` serve. A matrix has at most 250,000 points
+before exclusions.
 
 ## Conditions
 

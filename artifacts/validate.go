@@ -23,6 +23,9 @@ const formatVersion = 1
 // in profile kick.
 const kickBudget = 2 * time.Minute
 
+// maxPointsInAll bounds the points of all experiments and profiles together.
+const maxPointsInAll = 4 * MaxPoints
+
 // validate checks what the types alone cannot say: references between the
 // parts of a manifest, and what an experiment's parameters come to.
 func (d *decoder) validate(m *Manifest) {
@@ -37,24 +40,24 @@ func (d *decoder) validate(m *Manifest) {
 	for _, id := range m.ClaimIDs() {
 		c, at := m.Claims[id], "claims."+id
 		if c.Experiment != "" {
-			d.reference(at+".experiment", c.Experiment, "experiment", "experiments", m.ExperimentIDs())
+			reference(d, at+".experiment", c.Experiment, "experiment", "experiments", m.Experiments)
 		}
 		e, known := m.Experiments[c.Experiment]
 		for i, p := range c.Profiles {
 			if known && e.Profiles != nil {
-				d.reference(fmt.Sprintf("%s.profiles[%d]", at, i), p, "profile of "+c.Experiment, "profiles", slices.Sorted(maps.Keys(e.Profiles)))
+				reference(d, fmt.Sprintf("%s.profiles[%d]", at, i), p, "profile of "+c.Experiment, "profiles", e.Profiles)
 			}
 		}
 	}
 }
 
-// reference reports a name that is not among the known ones of a section. When
-// the section itself could not be read nothing is said.
-func (d *decoder) reference(at, name, what, section string, known []string) {
-	if slices.Contains(known, name) || d.lost[section] || slices.Contains(d.bad, section) || slices.Contains(d.bad, at) {
+// reference reports a name that a section does not have. When the section
+// itself could not be read nothing is said.
+func reference[V any](d *decoder, at, name, what, section string, has map[string]V) {
+	if _, ok := has[name]; ok || d.lost[section] || d.bad[section] || d.bad[at] || d.full() {
 		return
 	}
-	d.errorf(at, suggestAmong(name, known, section), "there is no %s %q", what, name)
+	d.errorf(at, suggestAmong(name, sortedIDs(has), section), "there is no %s %q", what, name)
 }
 
 // suggested is the way to mend an error, if it knows one.
@@ -72,14 +75,14 @@ func (d *decoder) experiment(m *Manifest, id string) {
 		d.errorf(at+".human_minutes", "", "human_minutes is below 0")
 	}
 	for i, need := range e.Needs {
-		d.reference(fmt.Sprintf("%s.needs[%d]", at, i), need, "experiment", "experiments", m.ExperimentIDs())
+		reference(d, fmt.Sprintf("%s.needs[%d]", at, i), need, "experiment", "experiments", m.Experiments)
 	}
 	for i, s := range e.Sources {
-		d.reference(fmt.Sprintf("%s.sources[%d]", at, i), s, "source", "sources", slices.Sorted(maps.Keys(m.Sources)))
+		reference(d, fmt.Sprintf("%s.sources[%d]", at, i), s, "source", "sources", m.Sources)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
 		if p := e.Profiles[name]; p.Platform != "" {
-			d.reference(at+".profiles."+name+".platform", p.Platform, "platform", "platforms", slices.Sorted(maps.Keys(m.Platforms)))
+			reference(d, at+".profiles."+name+".platform", p.Platform, "platform", "platforms", m.Platforms)
 		}
 	}
 	d.matrix(e, at+".matrix")
@@ -93,7 +96,17 @@ func (d *decoder) experiment(m *Manifest, id string) {
 	// What the checks above do not single out, the expansion itself finds.
 	said := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
-		if _, err := e.Count(name, nil); err != nil && !said[err.Error()] {
+		x, err := e.expansion(name, nil)
+		if err == nil {
+			if d.points += x.size(); d.points > maxPointsInAll {
+				if d.points-x.size() <= maxPointsInAll {
+					d.errorfKey(at+".matrix", "", "the matrices of the manifest have more than %d points in all", maxPointsInAll)
+				}
+				return
+			}
+			err = x.each(func([]any) {})
+		}
+		if err != nil && !said[err.Error()] {
 			said[err.Error()] = true
 			if strings.HasPrefix(err.Error(), "exclude") {
 				d.errorfKey(at+".matrix.exclude", suggested(err), "profile %s: %v", name, err)
@@ -200,8 +213,9 @@ func (d *decoder) matrix(e Experiment, at string) {
 			}
 		}
 	}
+	axes := axisWords(e)
 	for i, text := range m.Exclude {
-		d.exclude(e, fmt.Sprintf("%s.exclude[%d]", at, i), text)
+		d.exclude(axes, fmt.Sprintf("%s.exclude[%d]", at, i), text)
 	}
 }
 
@@ -224,8 +238,56 @@ func (d *decoder) axis(at, name string, values []any) {
 	}
 }
 
+// words are the values of an axis in any profile that are no quantities.
+type words struct {
+	all  []string
+	has  map[string]bool
+	free bool // any value may come: a seed
+}
+
+// axisWords gathers the words of every axis that e has in some profile.
+func axisWords(e Experiment) map[string]*words {
+	axes := map[string]*words{}
+	add := func(name string, values []any) {
+		w := axes[name]
+		if w == nil {
+			w = &words{has: map[string]bool{}}
+			axes[name] = w
+		}
+		for _, v := range values {
+			if _, is := quantity(v); !is && !w.has[FormatValue(v)] {
+				w.all, w.has[FormatValue(v)] = append(w.all, FormatValue(v)), true
+			}
+		}
+	}
+	for name, values := range e.Matrix.Axes {
+		add(name, values)
+	}
+	for _, g := range e.Matrix.Zip {
+		for name, values := range g {
+			add(name, values)
+		}
+	}
+	for _, profile := range slices.Sorted(maps.Keys(e.Profiles)) {
+		for name, v := range e.Profiles[profile].With {
+			if list, is := v.([]any); axes[name] != nil && is {
+				add(name, list)
+			} else if axes[name] != nil {
+				add(name, []any{v})
+			}
+		}
+	}
+	if seeded(e) && axes["seed"] == nil {
+		axes["seed"] = &words{free: true}
+	}
+	return axes
+}
+
 // exclude checks one condition of a matrix against its axes.
-func (d *decoder) exclude(e Experiment, at, text string) {
+func (d *decoder) exclude(axes map[string]*words, at, text string) {
+	if d.full() {
+		return
+	}
 	c, err := parseCondition(text)
 	if err != nil {
 		var mistake *conditionError
@@ -236,42 +298,20 @@ func (d *decoder) exclude(e Experiment, at, text string) {
 		d.errorInText(at, text, offset, "in this condition: "+err.Error(), "")
 		return
 	}
-	axes := e.axisOrder()
-	if seeded(e) && !slices.Contains(axes, "seed") {
-		axes = append(axes, "seed")
-	}
 	for _, r := range c.names {
-		if !slices.Contains(axes, r.name) {
-			d.errorInText(at, text, r.at, fmt.Sprintf("there is no axis %q", r.name), suggestAmong(r.name, axes, "axes"))
+		axis := axes[r.name]
+		switch {
+		case axis == nil:
+			d.errorInText(at, text, r.at, fmt.Sprintf("there is no axis %q", r.name), suggestAmong(r.name, slices.Sorted(maps.Keys(axes)), "axes"))
 			continue
-		}
-		values := slices.Clone(e.Matrix.Axes[r.name])
-		for _, g := range e.Matrix.Zip {
-			values = append(values, g[r.name]...)
-		}
-		for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
-			switch v := e.Profiles[name].With[r.name].(type) {
-			case nil:
-			case []any:
-				values = append(values, v...)
-			default:
-				values = append(values, v)
-			}
-		}
-		var words []string
-		for _, v := range values {
-			if _, is := quantity(v); !is {
-				if r.numeric {
-					d.errorInText(at, text, r.at, fmt.Sprintf("axis %q has the value %q, which is no number to compare with", r.name, FormatValue(v)), "use == or in")
-					break
-				}
-				words = append(words, FormatValue(v))
-			}
+		case axis.free:
+			continue
+		case r.numeric && len(axis.all) > 0:
+			d.errorInText(at, text, r.at, fmt.Sprintf("axis %q has the value %q, which is no number to compare with", r.name, axis.all[0]), "use == or in")
 		}
 		for _, want := range r.values {
-			if _, is := quantity(want); !is && !slices.Contains(words, FormatValue(want)) && r.name != "seed" {
-				n := d.valueAt(at)
-				d.report(SeverityWarning, n.Line, n.Column, at, fmt.Sprintf("axis %q never has the value %q", r.name, FormatValue(want)), didYouMean(FormatValue(want), words))
+			if _, is := quantity(want); !is && !axis.has[FormatValue(want)] {
+				d.warnf(at, didYouMean(FormatValue(want), axis.all), "axis %q never has the value %q", r.name, FormatValue(want))
 			}
 		}
 	}
@@ -298,6 +338,9 @@ func (d *decoder) errorInText(at, text string, offset int, message, suggestion s
 // errorAtToken reports an error where token first stands in the source of the
 // text at path.
 func (d *decoder) errorAtToken(at, token, message, suggestion string) {
+	if d.full() {
+		return
+	}
 	n := follow(d.valueAt(at))
 	for line := max(n.Line, 1); line <= len(d.lines); line++ {
 		text := d.lines[line-1]
@@ -381,7 +424,7 @@ func (d *decoder) builtin(e Experiment, at string) {
 			}
 		}
 		for _, p := range b.Params {
-			if p.Default == nil && !slices.Contains(given, p.Name) && !(p.Name == "seed" && e.Matrix.Repeat > 0) && !d.lost["experiments"] {
+			if p.Default == nil && !slices.Contains(given, p.Name) && (p.Name != "seed" || e.Matrix.Repeat == 0) {
 				d.errorfKey(at, "", "%s needs the parameter %q (%s)", b.Name, p.Name, p.Doc)
 			}
 		}
