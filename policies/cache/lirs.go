@@ -55,15 +55,17 @@ const (
 	flagPhantom = flagPolicy << 2
 )
 
-func (p *lirs) sidePush(root, h Handle) {
+// sidePush puts h after the node at in a side list: at the head if at is its
+// root, at the tail if at is the last before the root.
+func (p *lirs) sidePush(at, h Handle) {
 	for int(h)+sideBase >= len(p.side) {
 		p.side = append(p.side, make([]link, max(cap(p.nodes)+sideBase-len(p.side), 1))...)
 	}
 	i := h + sideBase
-	next := p.side[root].next
-	p.side[i] = link{root, next}
+	next := p.side[at].next
+	p.side[i] = link{at, next}
 	p.side[next].prev = i
-	p.side[root].next = i
+	p.side[at].next = i
 }
 
 func (p *lirs) sideUnlink(h Handle) {
@@ -104,6 +106,9 @@ func (p *lirs) Find(k Key) Handle {
 		p.resident++
 		p.occupied += size
 		p.promote(h)
+		for p.occupied > p.capacity {
+			p.evictHIR()
+		}
 	case p.is(h, flagGhost):
 		return None // Insert finds it again
 	case p.is(h, flagLIR):
@@ -285,6 +290,6 @@ func (p *lirs) Demote(h Handle) {
 	p.take(h)
 	size := int64(p.nodes[h].size)
 	p.hirBytes += size
-	p.sidePush(sideQueue, h)
+	p.sidePush(p.side[sideQueue].prev, h)
 	p.prune()
 }

@@ -82,7 +82,7 @@ func (g *segments) insert(s *store, h Handle, evict func(Handle)) {
 	}
 	if to == len(g.lists) {
 		to = 0
-		for g.bytes+size > g.capacity {
+		for g.bytes > 0 && g.bytes+size > g.capacity {
 			v := g.victim(s)
 			g.remove(s, v)
 			evict(v)

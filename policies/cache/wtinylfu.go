@@ -66,7 +66,9 @@ func (p *wtinylfu) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	h := p.add(k, size, origin)
 	p.push(&p.window, h)
-	p.counts.add(k.ID)
+	if origin == Demand {
+		p.counts.add(k.ID)
+	}
 	return h
 }
 
