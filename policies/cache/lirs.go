@@ -122,14 +122,16 @@ func (p *lirs) Find(k Key) Handle {
 		for p.lirBytes+size > p.lirSize && p.lirBytes > 0 {
 			p.demoteLIR()
 		}
-		if p.Peek(k) != None {
-			p.sideUnlink(h)
-			p.sidePush(sideQueue, h)
-		} else {
+		if back := p.Peek(k); back == None {
 			// The demotions pushed the object itself out of the queue.
 			h = p.add(k, uint32(size), Demand)
 			p.ghosted(h)
 			p.nodes[h].flag |= flagPhantom
+		} else if back != h || p.is(h, flagLIR|flagStacked) {
+			return back // so they did, and the observer brought it back
+		} else {
+			p.sideUnlink(h)
+			p.sidePush(sideQueue, h)
 		}
 		p.stackUp(h)
 	}

@@ -120,7 +120,7 @@ func TestOperations(t *testing.T) {
 				finding := uint64(1<<64 - 1)
 				p.Observe(func(v Victim) {
 					// A hit of LIRS may bring an object back, and push it out.
-					require.True(t, resident[v.ID] || v.ID == finding, "object %d left twice", v.ID)
+					require.True(t, resident[v.ID] || v.ID == finding, "object %d left twice; round %d, at %d", v.ID, round, finding)
 					delete(resident, v.ID)
 					require.Equal(t, None, p.Peek(KeyOf(v.ID)))
 					if v.Unused && !second[v.ID] {
@@ -131,6 +131,7 @@ func TestOperations(t *testing.T) {
 					}
 				})
 				insert := func(id uint64, size uint32, origin Origin) {
+					finding = id
 					if h := p.Insert(KeyOf(id), size, origin); h != None {
 						got, _, unused := p.Object(h)
 						require.Equal(t, id, got)
