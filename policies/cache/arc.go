@@ -6,15 +6,28 @@ var arcSpec = Spec{
 	Source: "Megiddo & Modha, FAST 2003, as libCacheSim has it: the balance moves by at least 1, which is one byte where sizes " +
 		"count and hardly moves it",
 	new: func(c Config) Policy {
-		p := &arc{store: newStore(c.Capacity, 4)}
-		for i := range p.lists {
-			p.lists[i].root = Handle(i + 1)
-		}
-		return p
+		return newARC(c.Capacity, false)
 	},
 }
 
-// Places of an object in ARC: in[0] T1, in[1] T2, and their ghosts.
+var arcPaperSpec = Spec{
+	Name:   "arc-paper",
+	Doc:    "ARC as published: where sizes count, the balance moves by the size of the object found again",
+	Source: "Megiddo & Modha, FAST 2003; with sizes ignored it is arc",
+	new: func(c Config) Policy {
+		return newARC(c.Capacity, true)
+	},
+}
+
+func newARC(capacity int64, bySize bool) *arc {
+	p := &arc{store: newStore(capacity, 4), bySize: bySize}
+	for i := range p.lists {
+		p.lists[i].root = Handle(i + 1)
+	}
+	return p
+}
+
+// Places of an object in ARC: T1, T2, and their ghosts.
 const (
 	t1 = iota
 	t2
@@ -26,6 +39,7 @@ type arc struct {
 	store
 	lists  [4]queue
 	target float64 // the size T1 is to have
+	bySize bool    // a ghost hit moves target in units of the object's size
 	// ghostHit is b1 or b2 while the object last looked for was there, else 0.
 	ghostHit   int
 	ghostHitID uint64
@@ -46,10 +60,15 @@ func (p *arc) Find(k Key) Handle {
 	case t2:
 		p.toHead(p.lists[t2].root, h)
 		return h
-	case b1:
-		p.target = min(p.target+max(float64(p.lists[b2].bytes)/float64(p.lists[b1].bytes), 1), float64(p.capacity))
-	case b2:
-		p.target = max(p.target-max(float64(p.lists[b1].bytes)/float64(p.lists[b2].bytes), 1), 0)
+	}
+	step := max(float64(p.lists[b1+b2-at].bytes)/float64(p.lists[at].bytes), 1)
+	if p.bySize {
+		step *= float64(p.nodes[h].size)
+	}
+	if at == b1 {
+		p.target = min(p.target+step, float64(p.capacity))
+	} else {
+		p.target = max(p.target-step, 0)
 	}
 	p.pull(&p.lists[at], h)
 	p.forget(h)

@@ -50,8 +50,6 @@ func (r *ranking) leave(h Handle) {
 	}
 }
 
-func (r *ranking) rankOf(h Handle) float64 { return r.heap[r.nodes[h].next].rank }
-
 func (r *ranking) settle(i int, x ranked) {
 	if i > 0 && x.less(r.heap[(i-1)/arity]) {
 		r.up(i, x)

@@ -87,8 +87,9 @@ func (c Config) param(name string) *Param {
 // Policies lists the policies, the plain ones first.
 func Policies() []Spec {
 	return []Spec{
-		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec, twoqSpec, slruSpec, arcSpec,
-		lfuSpec, gdsfSpec, beladySpec, lfudaSpec,
+		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec, twoqSpec, slruSpec, arcSpec, lirsSpec,
+		lfuSpec, gdsfSpec, lecarSpec, wtinylfuSpec, beladySpec,
+		s3fifoPaperSpec, arcPaperSpec, lfudaSpec,
 	}
 }
 

@@ -20,6 +20,24 @@ var s3fifoSpec = Spec{
 	},
 }
 
+var s3fifoPaperSpec = Spec{
+	Name:   "s3fifo-paper",
+	Doc:    "S3-FIFO as published: the small queue is kept at its size, counters stop at 3, the ghost queue equals the main one",
+	Source: "Yang et al., SOSP 2023, algorithm 1",
+	Params: []Param{
+		{Name: "small", Doc: "share of the small queue", Default: 0.1, Min: 0, Max: 1},
+		{Name: "threshold", Doc: "hits in the small queue that lead to the main one", Default: 2, Min: 1, Max: 3, Whole: true},
+	},
+	new: func(c Config) Policy {
+		p := &s3fifoPaper{s3fifo{store: newStore(c.Capacity, 3), threshold: uint16(c.whole("threshold"))}}
+		p.small.root, p.main.root, p.ghost.root = 1, 2, 3
+		p.smallSize = c.share("small")
+		p.mainSize = c.Capacity - p.smallSize
+		p.ghostSize = p.mainSize
+		return p
+	},
+}
+
 type s3fifo struct {
 	store
 	small, main, ghost             queue
@@ -144,4 +162,42 @@ func (p *s3fifo) Demote(h Handle) {
 	}
 	p.nodes[h].freq = 0
 	p.pushOldest(&p.small, h)
+}
+
+// s3fifoPaper shares the queues of s3fifo, and differs in when it uses them.
+type s3fifoPaper struct{ s3fifo }
+
+func (p *s3fifoPaper) Admits(size uint32) bool { return int64(size) <= p.capacity }
+
+func (p *s3fifoPaper) Find(k Key) Handle {
+	h := p.s3fifo.Find(k)
+	if h != None {
+		n := &p.nodes[h]
+		n.freq = min(n.freq, 3)
+	}
+	return h
+}
+
+func (p *s3fifoPaper) Insert(k Key, size uint32, origin Origin) Handle {
+	toMain := p.ghostHit && p.ghostHitID == k.ID && origin == Demand
+	if !p.Admits(size) {
+		return None
+	}
+	for p.occupied+int64(size) > p.capacity {
+		if p.small.n > 0 && (p.small.bytes >= p.smallSize || p.main.n == 0) {
+			p.evictSmall()
+		} else {
+			p.evictMain()
+		}
+	}
+	if origin == Prefetched {
+		p.dropGhost(k)
+	}
+	h := p.add(k, size, origin)
+	if toMain {
+		p.push(&p.main, h)
+	} else {
+		p.push(&p.small, h)
+	}
+	return h
 }

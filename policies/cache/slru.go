@@ -72,17 +72,24 @@ func (g *segments) makeRoom(s *store, i int, size int64, evict func(Handle)) {
 	}
 }
 
-// add puts h in the lowest segment with room, or in the lowest of all.
-func (g *segments) add(s *store, h Handle) {
+// insert puts h in the lowest segment with room or, after evicting until it
+// fits in all, in the lowest.
+func (g *segments) insert(s *store, h Handle, evict func(Handle)) {
 	size := int64(s.nodes[h].size)
-	g.bytes += size
-	for i := range g.lists {
-		if g.lists[i].bytes+size <= g.sizes[i] {
-			s.push(&g.lists[i], h)
-			return
+	to := 0
+	for to < len(g.lists) && g.lists[to].bytes+size > g.sizes[to] {
+		to++
+	}
+	if to == len(g.lists) {
+		to = 0
+		for g.bytes > 0 && g.bytes+size > g.capacity {
+			v := g.victim(s)
+			g.remove(s, v)
+			evict(v)
 		}
 	}
-	s.push(&g.lists[0], h)
+	g.bytes += size
+	s.push(&g.lists[to], h)
 }
 
 // victim is the oldest object of the lowest segment that has any, or None.
@@ -125,7 +132,7 @@ func (p *slru) Insert(k Key, size uint32, origin Origin) Handle {
 		p.evicted(h)
 	}
 	h := p.add(k, size, origin)
-	p.segments.add(&p.store, h)
+	p.segments.insert(&p.store, h, p.evicted)
 	return h
 }
 

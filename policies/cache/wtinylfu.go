@@ -1,0 +1,246 @@
+package cache
+
+import (
+	"math"
+	"math/bits"
+)
+
+var wtinylfuSpec = Spec{
+	Name: "wtinylfu",
+	Doc:  "W-TinyLFU: a small LRU window, and an SLRU that admits an object if a sketch has counted it more often than the one it displaces",
+	Source: "Einziger, Friedman & Manes, ACM TOS 2017, as libCacheSim has it: objects must fit in the window, so that a capacity under " +
+		"100 objects caches nothing; hits in the window are not counted; an eviction goes on until it has dropped one from the window",
+	Params: []Param{
+		{Name: "window", Doc: "share of the window", Default: 0.01, Min: 0, Max: 1},
+		{Name: "segments", Doc: "sizes of the main segments in proportion, the lowest first", Ratios: []float64{1, 4}},
+		{Name: "fpr", Doc: "false-positive rate the sketch is sized for", Default: 0.001, Min: 1e-9, Max: 0.5},
+	},
+	new: func(c Config) Policy {
+		ratios := c.list("segments")
+		p := &wtinylfu{store: newStore(c.Capacity, 1+len(ratios))}
+		p.window.root = 1
+		p.windowSize = c.share("window")
+		p.main.init(2, c.Capacity-p.windowSize, ratios)
+		p.counts = newCountingBloom(p.main.capacity, c.number("fpr"))
+		return p
+	},
+}
+
+// wtinylfu takes 58 bytes of sketch for each unit of the main capacity or, where
+// that is large (bytes), about 200 for each object ever seen.
+type wtinylfu struct {
+	store
+	window     queue
+	windowSize int64
+	main       segments
+	mainHits   int64
+	counts     countingBloom
+}
+
+func (p *wtinylfu) Find(k Key) Handle {
+	h := p.lookup(k)
+	if h == None {
+		return None
+	}
+	if Handle(p.nodes[h].list) == p.window.root {
+		p.toHead(p.window.root, h)
+		return h
+	}
+	p.main.hit(&p.store, h, p.evicted)
+	p.counts.add(k.ID)
+	if p.mainHits++; p.mainHits > 32*p.main.capacity {
+		p.mainHits = 0
+		p.counts.halve()
+	}
+	return h
+}
+
+func (p *wtinylfu) Admits(size uint32) bool { return int64(size) <= p.windowSize }
+
+func (p *wtinylfu) Insert(k Key, size uint32, origin Origin) Handle {
+	if !p.Admits(size) {
+		return None
+	}
+	for p.occupied+int64(size) > p.capacity {
+		p.evict()
+	}
+	h := p.add(k, size, origin)
+	p.push(&p.window, h)
+	if origin == Demand {
+		p.counts.add(k.ID)
+	}
+	return h
+}
+
+// evict goes through the window from its old end: what fits in the main
+// segments or beats the main victim moves there, the first to lose is dropped.
+// If none loses, a main object goes in its place: the loop of libCacheSim,
+// which does not stop at the main victims it has evicted, evicts one more.
+func (p *wtinylfu) evict() {
+	for p.window.n > 0 {
+		h := p.oldest(p.window.root)
+		id, size := p.nodes[h].id, int64(p.nodes[h].size)
+		wins := true
+		if p.main.bytes+size > p.main.capacity {
+			rival := p.main.victim(&p.store)
+			if wins = rival != None && p.counts.estimate(id) > p.counts.estimate(p.nodes[rival].id); wins {
+				p.main.remove(&p.store, rival)
+				p.evicted(rival)
+			}
+		}
+		p.counts.add(id)
+		p.pull(&p.window, h)
+		if !wins {
+			p.evicted(h)
+			return
+		}
+		p.main.insert(&p.store, h, p.evicted)
+	}
+	if h := p.main.victim(&p.store); h != None {
+		p.main.remove(&p.store, h)
+		p.evicted(h)
+	}
+}
+
+func (p *wtinylfu) take(h Handle) {
+	if Handle(p.nodes[h].list) == p.window.root {
+		p.pull(&p.window, h)
+	} else {
+		p.main.remove(&p.store, h)
+	}
+}
+
+func (p *wtinylfu) Remove(h Handle) {
+	p.take(h)
+	p.forget(h)
+}
+
+// Demote makes h the oldest of the window.
+func (p *wtinylfu) Demote(h Handle) {
+	p.take(h)
+	p.pushOldest(&p.window, h)
+}
+
+// countingBloom estimates how often ids were added. It never estimates too
+// low.
+type countingBloom struct {
+	n      uint64 // counters there could be
+	hashes int
+	dense  []uint32
+	// sparse holds, where n is too large for an array, the counters that are
+	// not 0, open-addressed: the position above the count.
+	sparse []uint64
+	used   int
+}
+
+// newCountingBloom is sized, as Bloom filters are, for so many ids and a rate
+// of false positives.
+func newCountingBloom(ids int64, fpr float64) countingBloom {
+	perID := -math.Log(fpr) / 0.480453013918201 // (ln 2)²
+	b := countingBloom{n: uint64(math.Ceil(float64(ids) * perID)), hashes: int(math.Ceil(math.Ln2 * perID))}
+	if b.n <= 1<<26 {
+		b.dense = make([]uint32, max(b.n, 1))
+		b.n = uint64(len(b.dense))
+	} else {
+		b.sparse = make([]uint64, 1<<12)
+	}
+	return b
+}
+
+// position gives the i-th counter of an id with hashes a and b.
+func (c *countingBloom) position(a, b uint32, i int) uint32 {
+	at := a + uint32(i)*b
+	if c.n > math.MaxUint32 {
+		return at
+	}
+	return at % uint32(c.n)
+}
+
+func (c *countingBloom) add(id uint64) {
+	a, b := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
+	for i := range c.hashes {
+		at := c.position(a, b, i)
+		if c.dense != nil {
+			c.dense[at]++
+		} else {
+			c.addSparse(at, 1)
+		}
+	}
+}
+
+func (c *countingBloom) estimate(id uint64) uint32 {
+	a, b := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
+	least := uint32(math.MaxUint32)
+	for i := range c.hashes {
+		at := c.position(a, b, i)
+		if c.dense != nil {
+			least = min(least, c.dense[at])
+		} else {
+			least = min(least, uint32(c.sparse[c.slot(at)]))
+		}
+	}
+	return least
+}
+
+func (c *countingBloom) halve() {
+	for i := range c.dense {
+		c.dense[i] /= 2
+	}
+	if c.sparse == nil {
+		return
+	}
+	old := c.sparse
+	c.sparse, c.used = make([]uint64, len(old)), 0
+	for _, e := range old {
+		if count := uint32(e) / 2; count > 0 {
+			c.addSparse(uint32(e>>32), count)
+		}
+	}
+}
+
+// slot finds the slot of a counter, or the empty one where it would be.
+func (c *countingBloom) slot(at uint32) uint64 {
+	mask := uint64(len(c.sparse) - 1)
+	i := uint64(at) * 0x9e3779b97f4a7c15 >> 32 & mask
+	for uint32(c.sparse[i]) != 0 && uint32(c.sparse[i]>>32) != at {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+func (c *countingBloom) addSparse(at, count uint32) {
+	i := c.slot(at)
+	if c.sparse[i] != 0 {
+		c.sparse[i] += uint64(count)
+		return
+	}
+	c.sparse[i] = uint64(at)<<32 | uint64(count)
+	if c.used++; 2*c.used > len(c.sparse) {
+		old := c.sparse
+		c.sparse = make([]uint64, 2*len(old))
+		for _, e := range old {
+			if e != 0 {
+				c.sparse[c.slot(uint32(e>>32))] = e
+			}
+		}
+	}
+}
+
+// xxh64 is the XXH64 hash of the eight bytes of id.
+func xxh64(id, seed uint64) uint64 {
+	const (
+		p1 = 0x9e3779b185ebca87
+		p2 = 0xc2b2ae3d27d4eb4f
+		p3 = 0x165667b19e3779f9
+		p4 = 0x85ebca77c2b2ae63
+		p5 = 0x27d4eb2f165667c5
+	)
+	h := seed + p5 + 8
+	h ^= bits.RotateLeft64(id*p2, 31) * p1
+	h = bits.RotateLeft64(h, 27)*p1 + p4
+	h ^= h >> 33
+	h *= p2
+	h ^= h >> 29
+	h *= p3
+	return h ^ h>>32
+}
