@@ -125,8 +125,8 @@ func (d *Device) Check() error {
 	}
 	// Conservation: what was programmed has been erased or is still there.
 	programs, erased := d.stats.programs(), d.stats.BlockErases*uint64(d.cfg.PagesPerBlock)
-	if d.skipped == 0 && programs+unwritten != erased+inUse {
-		return fmt.Errorf("%d programs are not %d erased pages and %d in lines in use", programs, erased, inUse-unwritten)
+	if programs+d.skipped+unwritten != erased+inUse {
+		return fmt.Errorf("%d programs and %d pages skipped are not %d erased pages and %d in lines in use", programs, d.skipped, erased, inUse-unwritten)
 	}
 	return nil
 }

@@ -30,9 +30,6 @@ var levelerKinds = []struct {
 	{"random-swap", "data of a random line into the line just erased, with wl_probability", func(c Config) WearLeveler {
 		return randomSwap{c.Probability}
 	}},
-	{"idle-gap", "data that outlived three turnovers of the device into the line just erased, at a gap that shrinks as the endurance runs out", func(c Config) WearLeveler {
-		return idleGap{gap: c.Threshold}
-	}},
 }
 
 func orDefault(v, def uint32) uint32 {
@@ -75,11 +72,16 @@ func (d *Device) level(line uint32) (taken bool) {
 	return taken
 }
 
-// migrate moves the data of from to the wear-leveling write point, which
-// continues in the erased line into when its present line is full, and frees
-// from. It reports whether into was opened.
+// migrate moves the data of from, and frees from. With a write point of its
+// own, wear leveling continues in the erased line into when its present line is
+// full; otherwise every page goes to the same place in into. It reports whether
+// into was used.
 func (d *Device) migrate(from, into uint32) (used bool) {
 	s := &d.streams[streamWL]
+	if !d.cfg.SeparateWL {
+		d.shift(from, into)
+		return true
+	}
 	d.lines.reopen(from)
 	for {
 		at := d.nextValid(from*d.pagesPerLine, (from+1)*d.pagesPerLine)
@@ -99,6 +101,44 @@ func (d *Device) migrate(from, into uint32) (used bool) {
 		d.setFree(from)
 	}
 	return used
+}
+
+// shift copies every valid page of from to its own place in the erased line
+// into, which keeps the age of from's data, and frees from. Pages that have no
+// place there because of a bad block are collected.
+func (d *Device) shift(from, into uint32) {
+	closedAt := d.lines.ClosedAt[from]
+	d.lines.reopen(from)
+	end := (from + 1) * d.pagesPerLine
+	for at := d.nextValid(from*d.pagesPerLine, end); at != none; at = d.nextValid(at, end) {
+		dest := at - from*d.pagesPerLine + into*d.pagesPerLine
+		if d.hasBad[into] && d.isBad(into, dest%d.units) {
+			if d.move(at, d.gcStream(), byWL) != nil {
+				break
+			}
+			continue
+		}
+		logical := d.owner[at]
+		d.valid[at>>6] &^= 1 << (at & 63)
+		d.lines.Valid[from]--
+		d.mapping[logical], d.owner[dest] = dest, logical
+		d.valid[dest>>6] |= 1 << (dest & 63)
+		d.lines.Valid[into]++
+		d.lines.Clock++
+		d.stats.Programs[byWL]++
+		if d.timed {
+			d.media.copy(d.now, at%d.units, dest%d.units, uint32(d.retryCount[from]))
+		}
+	}
+	d.skipped += uint64(d.lines.Capacity[into] - d.lines.Valid[into])
+	d.lines.close(into)
+	d.lines.ClosedAt[into] = closedAt
+	switch {
+	case d.lines.Valid[from] != 0:
+		d.lines.close(from)
+	case d.erase(from, byWL):
+		d.setFree(from)
+	}
 }
 
 // empty moves all data out of a line that is in no list; if that fails, the
@@ -235,34 +275,4 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 	p.hot[hottest], p.hot[coldest] = false, true
 	p.since[hottest], p.since[coldest] = l.Erases[hottest], l.Erases[coldest]
 	return coldest, hottest, true
-}
-
-// idleGap moves only data shown to be cold, and only as late as the wear left
-// allows. Data is cold once the device has programmed idleTurns times its
-// capacity since the data's line was closed: under a workload over the whole
-// device no line lives that long, so the policy does nothing there, where
-// leveling only adds writes. The gap it tolerates starts at an eighth of the
-// endurance and shrinks with what is left of it, so that lines end together.
-type idleGap struct{ gap uint32 }
-
-const idleTurns = 3
-
-func (p idleGap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
-	if len(l.Closed) == 0 {
-		return 0, 0, false
-	}
-	gap := p.gap
-	if gap == 0 {
-		gap = 8
-		if l.Endurance > 0 {
-			left := l.Endurance - min(l.Endurance, l.Erases[erased])
-			gap = max(4, left/8)
-		}
-	}
-	from = l.youngest()
-	if l.Erases[erased] <= l.Erases[from]+gap {
-		return 0, 0, false
-	}
-	turn := uint64(len(l.Valid)) * uint64(l.Capacity[from])
-	return from, erased, l.Clock-l.ClosedAt[from] > idleTurns*turn
 }
