@@ -22,7 +22,7 @@ func (a *app) ssdCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.ssdReplayCommand())
+	c.AddCommand(a.ssdReplayCommand(), a.ssdServeCommand(), a.ssdStatCommand())
 	return c
 }
 
@@ -97,9 +97,9 @@ out has the preset's value.`,
 			return printReplay(a.stdout, report)
 		},
 	}
-	c.Flags().StringVar(&preset, "preset", "femu", "device: femu")
+	c.Flags().StringVar(&preset, "preset", "femu", "device: femu, "+presetNames())
 	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
-	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice")
+	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice; other presets also random, wear-aware")
 	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
 	return c
@@ -108,29 +108,63 @@ out has the preset's value.`,
 // openSSD makes the device of a preset with a geometry file's and a flag's changes.
 func openSSD(preset, geometry, gc string) (emulator.SSD, error) {
 	if preset != "femu" {
-		return nil, fail(ExitUsage, fmt.Errorf("unknown preset %q; there is femu", preset))
-	}
-	cfg := emulator.DefaultFEMU()
-	where := "preset " + preset
-	if geometry != "" {
-		f, err := os.Open(geometry)
+		cfg, err := nativeConfig(preset, geometry)
 		if err != nil {
-			return nil, fail(ExitManifest, err)
+			return nil, err
 		}
-		defer f.Close()
-		if cfg, err = emulator.LoadFEMU(f, cfg); err != nil {
-			return nil, fail(ExitManifest, fmt.Errorf("%s: %w", geometry, err))
+		if gc != "" {
+			cfg.GC = gc
 		}
-		where = geometry
+		ssd, err := emulator.New(cfg)
+		if err != nil {
+			return nil, fail(ExitManifest, fmt.Errorf("%s: %w", configSource(preset, geometry), err))
+		}
+		return ssd, nil
+	}
+	cfg, err := readGeometry(geometry, emulator.DefaultFEMU(), emulator.LoadFEMU)
+	if err != nil {
+		return nil, err
 	}
 	if gc != "" {
 		cfg.GC = gc
 	}
 	ssd, err := emulator.NewFEMU(cfg)
 	if err != nil {
-		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", where, err))
+		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", configSource(preset, geometry), err))
 	}
 	return ssd, nil
+}
+
+// nativeConfig is a preset other than femu with a geometry file's changes.
+func nativeConfig(preset, geometry string) (emulator.Config, error) {
+	cfg, err := emulator.Preset(preset)
+	if err != nil {
+		return cfg, fail(ExitUsage, err)
+	}
+	return readGeometry(geometry, cfg, emulator.LoadConfig)
+}
+
+func readGeometry[C any](name string, base C, load func(io.Reader, C) (C, error)) (C, error) {
+	if name == "" {
+		return base, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return base, fail(ExitManifest, err)
+	}
+	defer f.Close()
+	cfg, err := load(f, base)
+	if err != nil {
+		return base, fail(ExitManifest, fmt.Errorf("%s: %w", name, err))
+	}
+	return cfg, nil
+}
+
+func configSource(preset, geometry string) string {
+	if geometry != "" {
+		return geometry
+	}
+	return "preset " + preset
 }
 
 // replayError gives an error of a replay its exit code and a way out.
@@ -143,6 +177,8 @@ func replayError(trace string, line int, err error) error {
 		return fail(ExitInterrupted, err)
 	case errors.Is(err, emulator.ErrRange):
 		return fail(ExitManifest, fmt.Errorf("%s: line %d: %w", trace, line, err), "give a larger device with --geometry")
+	case errors.Is(err, emulator.ErrWornOut):
+		return fail(ExitStepFailed, fmt.Errorf("%s: line %d: %w", trace, line, err), "give the device more endurance with --geometry")
 	case errors.Is(err, emulator.ErrNoFreeLines):
 		return fail(ExitStepFailed, fmt.Errorf("%s: line %d: %w", trace, line, err),
 			"FEMU ends its virtual machine here: the trace fills more of the device than its spare lines allow")

@@ -50,6 +50,9 @@ func (d *Device) Check() error {
 		if l.closedPos[line] != uint32(i) {
 			return fmt.Errorf("closed line %d does not know its place", line)
 		}
+		if o := &l.order; o.kind != unordered && (o.next[o.prev[line]] != line || o.prev[o.next[line]] != line) {
+			return fmt.Errorf("closed line %d is not in its list", line)
+		}
 	}
 	freePages := uint64(0)
 	for _, f := range d.free.heap {

@@ -447,19 +447,9 @@ func (d *FEMU) percolateDown(pos uint32) {
 
 // Report says what the device has done so far and how it stands.
 func (d *FEMU) Report() Report {
-	mapping, mapped := NewHash64(), 0
-	for p := range d.mapping {
-		index, ok := d.Locate(p)
-		if ok {
-			mapped++
-		} else {
-			index = ^uint64(0)
-		}
-		mapping.Add(index)
-	}
-	erases := NewHash64()
-	for _, n := range d.lineErases {
-		erases.Add(uint64(n))
+	mapped := 0
+	for _, n := range d.lineValid {
+		mapped += int(n)
 	}
 	wear := WearOf(d.lineErases)
 	return Report{
@@ -467,8 +457,20 @@ func (d *FEMU) Report() Report {
 		FreeLines: d.free.len(), VictimLines: len(d.victims) - 1, FullLines: int(d.full),
 		GCThresholdLines: d.gcLines, GCHighLines: d.gcHigh, Lines: d.cfg.Lines(), PagesPerLine: d.cfg.PagesPerLine(), Pages: d.cfg.Pages(),
 		MappedPages: mapped, EraseMin: wear.Min, EraseMax: wear.Max, EraseMean: wear.Mean, EraseSD: wear.SD, Wear: wear,
-		MappingHash: mapping, EraseHash: erases,
 	}
+}
+
+// Hashes digests the device's state: see SSD.
+func (d *FEMU) Hashes() (mapping, erases Hash64) {
+	mapping = NewHash64()
+	for p := range d.mapping {
+		index, ok := d.Locate(p)
+		if !ok {
+			index = ^uint64(0)
+		}
+		mapping.Add(index)
+	}
+	return mapping, hashCounts(d.lineErases)
 }
 
 // EraseCounts is the erase count of each line. The caller must not change it.

@@ -1,5 +1,12 @@
 package emulator
 
+// levelerState is a policy that remembers something of every line, in exported
+// fields that a snapshot keeps as JSON.
+type levelerState interface{ remembers(lines int) bool }
+
+func (p *oldBlockProtection) remembers(lines int) bool { return len(p.Swapped) == lines }
+func (p *dualPool) remembers(lines int) bool           { return len(p.Hot) == lines && len(p.Since) == lines }
+
 // WearLeveler is a static wear-leveling policy: it decides when data that
 // does not change must leave a line so that the line takes its share of erases.
 type WearLeveler interface {
@@ -16,19 +23,19 @@ var levelerKinds = []struct {
 }{
 	{"none", "no data is moved for wear", func(Config) WearLeveler { return nil }},
 	{"threshold", "coldest data into the line just erased, if that is wl_threshold (20) erases beyond the least", func(c Config) WearLeveler {
-		return threshold{orDefault(c.Threshold, 20)}
+		return &threshold{orDefault(c.Threshold, 20)}
 	}},
 	{"pwl", "progressive (Chen et al., DATE'15): as threshold, against a limit that rises from 3/4 of the endurance with the mean", func(c Config) WearLeveler {
-		return pwl{}
+		return &pwl{}
 	}},
 	{"dual-pool", "a hot and a cold pool of lines trade members when their counts part by wl_threshold (5) (Chang, SAC'07)", func(c Config) WearLeveler {
 		return newDualPool(c, orDefault(c.Threshold, 5))
 	}},
 	{"obp", "old block protection: as threshold (5), but a line that got cold data is left alone for a while", func(c Config) WearLeveler {
-		return &oldBlockProtection{gap: orDefault(c.Threshold, 5), swapped: make([]uint64, c.Lines())}
+		return &oldBlockProtection{gap: orDefault(c.Threshold, 5), Swapped: make([]uint64, c.Lines())}
 	}},
 	{"random-swap", "data of a random line into the line just erased, with wl_probability", func(c Config) WearLeveler {
-		return randomSwap{c.Probability}
+		return &randomSwap{c.Probability}
 	}},
 }
 
@@ -159,7 +166,7 @@ func (d *Device) empty(line uint32, to int, why cause) bool {
 // threshold is classic static wear leveling.
 type threshold struct{ gap uint32 }
 
-func (p threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (p *threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 {
 		return 0, 0, false
 	}
@@ -169,7 +176,7 @@ func (p threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 
 type pwl struct{}
 
-func (pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (*pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 || l.Endurance == 0 {
 		return 0, 0, false
 	}
@@ -186,26 +193,26 @@ func (pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 // oldBlockProtection follows Jiao et al., HotStorage'22.
 type oldBlockProtection struct {
 	gap     uint32
-	swapped []uint64 // total erases when the line last got cold data, plus 1
+	Swapped []uint64 // total erases when the line last got cold data, plus 1
 }
 
 const protectedErases = 8
 
 func (p *oldBlockProtection) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
-	if len(l.Closed) == 0 || p.swapped[erased] != 0 && l.TotalErases+1-p.swapped[erased] <= protectedErases {
+	if len(l.Closed) == 0 || p.Swapped[erased] != 0 && l.TotalErases+1-p.Swapped[erased] <= protectedErases {
 		return 0, 0, false
 	}
 	from = l.youngest()
 	if l.Erases[erased] <= l.Erases[from]+p.gap {
 		return 0, 0, false
 	}
-	p.swapped[erased] = l.TotalErases + 1
+	p.Swapped[erased] = l.TotalErases + 1
 	return from, erased, true
 }
 
 type randomSwap struct{ probability float64 }
 
-func (p randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (p *randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 || l.Rand.Float64() >= p.probability {
 		return 0, 0, false
 	}
@@ -216,16 +223,16 @@ func (p randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move boo
 // lines take the writes, cold lines keep cold data.
 type dualPool struct {
 	gap uint32
-	hot []bool
-	// since is a line's erase count when it was last swapped: its effective
+	Hot []bool
+	// Since is a line's erase count when it was last Swapped: its effective
 	// count starts there.
-	since []uint32
+	Since []uint32
 }
 
 func newDualPool(c Config, gap uint32) *dualPool {
-	p := &dualPool{gap: gap, hot: make([]bool, c.Lines()), since: make([]uint32, c.Lines())}
-	for line := range p.hot {
-		p.hot[line] = mix(c.Seed^uint64(line))&1 != 0
+	p := &dualPool{gap: gap, Hot: make([]bool, c.Lines()), Since: make([]uint32, c.Lines())}
+	for line := range p.Hot {
+		p.Hot[line] = mix(c.Seed^uint64(line))&1 != 0
 	}
 	return p
 }
@@ -234,13 +241,13 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 	hottest, coolest := none, none // of the hot pool, by erases
 	leastEffective := none         // of the hot pool
 	coldest, mostEffective := none, none
-	effective := func(line uint32) uint32 { return l.Erases[line] - p.since[line] }
-	for i := range p.hot {
+	effective := func(line uint32) uint32 { return l.Erases[line] - p.Since[line] }
+	for i := range p.Hot {
 		line := uint32(i)
 		if l.Capacity[line] == 0 {
 			continue
 		}
-		if p.hot[line] {
+		if p.Hot[line] {
 			if hottest == none || l.Erases[line] > l.Erases[hottest] {
 				hottest = line
 			}
@@ -260,19 +267,19 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 		}
 	}
 	if mostEffective != none && leastEffective != none && effective(mostEffective) > effective(leastEffective)+p.gap {
-		p.hot[mostEffective] = true
+		p.Hot[mostEffective] = true
 	}
 	if hottest != none && l.Erases[hottest] > l.Erases[coolest]+2*p.gap {
-		p.hot[coolest] = false
+		p.Hot[coolest] = false
 	}
 	if hottest == none || coldest == none || l.Erases[hottest] <= l.Erases[coldest]+p.gap {
 		return 0, 0, false
 	}
-	// A line that is free or being written is swapped once it is closed.
+	// A line that is free or being written is Swapped once it is closed.
 	if !l.isClosed(coldest) || hottest != erased && !l.isClosed(hottest) {
 		return 0, 0, false
 	}
-	p.hot[hottest], p.hot[coldest] = false, true
-	p.since[hottest], p.since[coldest] = l.Erases[hottest], l.Erases[coldest]
+	p.Hot[hottest], p.Hot[coldest] = false, true
+	p.Since[hottest], p.Since[coldest] = l.Erases[hottest], l.Erases[coldest]
 	return coldest, hottest, true
 }
