@@ -210,6 +210,12 @@ func New(cfg Config) (*Device, error) {
 // Pages is the number of logical pages.
 func (d *Device) Pages() int { return len(d.mapping) }
 
+// Sectors is the number of sectors a request may touch.
+func (d *Device) Sectors() uint64 { return uint64(len(d.mapping)) * uint64(d.cfg.SectorsPerPage) }
+
+// SectorSize is the size of a sector in bytes.
+func (d *Device) SectorSize() int { return d.cfg.SectorSize }
+
 // Config is what the device was made from, defaults filled in.
 func (d *Device) Config() Config { return d.cfg }
 

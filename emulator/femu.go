@@ -150,8 +150,14 @@ func freeLinesAt(pct float64, lines int) int {
 	return int((1 - share) * float64(lines))
 }
 
-// Pages is the number of logical pages a request may touch: FEMU's mapping
-// covers the raw capacity.
+// Sectors is the number of sectors a request may touch: FEMU's mapping covers
+// the raw capacity.
+func (d *FEMU) Sectors() uint64 { return uint64(len(d.mapping)) * uint64(d.cfg.SectorsPerPage) }
+
+// SectorSize is the size of a sector in bytes.
+func (d *FEMU) SectorSize() int { return d.cfg.SectorSize }
+
+// Pages is the number of logical pages.
 func (d *FEMU) Pages() int { return len(d.mapping) }
 
 // pages turns a range of sectors into the logical pages first <= p < end.

@@ -13,6 +13,9 @@ type SSD interface {
 	Read(now int64, lba, sectors uint64) (latency int64, err error)
 	Write(now int64, lba, sectors uint64) (latency int64, err error)
 	Trim(now int64, lba, sectors uint64) (latency int64, err error)
+	// Sectors is how many sectors of SectorSize bytes requests may touch.
+	Sectors() uint64
+	SectorSize() int
 	Report() Report
 	// Hashes digests the state: for every logical page, FEMU's flat index of
 	// the page that holds it, all ones where there is none; and every line's
@@ -28,6 +31,7 @@ type ReplayReport struct {
 	Reads        uint64     `json:"reads"`
 	Writes       uint64     `json:"writes"`
 	Trims        uint64     `json:"trims"`
+	Flushes      uint64     `json:"flushes,omitempty"` // and requests for nothing; the model answers both at once
 	ReadLatency  *Histogram `json:"read_latency_ns"`
 	WriteLatency *Histogram `json:"write_latency_ns"`
 	// LatencyHash covers every request's latency, in order.
@@ -73,6 +77,8 @@ func (r *ReplayReport) replay(ctx context.Context, ssd SSD, next func() (Request
 		case 'T':
 			latency, err = ssd.Trim(q.Time, q.LBA, q.Sectors)
 			r.Trims++
+		case 'F':
+			r.Flushes++
 		default:
 			err = fmt.Errorf("unknown operation %q", q.Op)
 		}
