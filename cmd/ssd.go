@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reprise/emulator"
+	"reprise/traces"
 )
 
 func (a *app) ssdCommand() *cobra.Command {
@@ -22,13 +23,14 @@ func (a *app) ssdCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.ssdReplayCommand())
+	c.AddCommand(a.ssdReplayCommand(), a.ssdServeCommand(), a.ssdStatCommand())
 	return c
 }
 
 func (a *app) ssdReplayCommand() *cobra.Command {
 	var preset, geometry, gc, latencyOut string
-	var asJSON bool
+	var asJSON, wrap bool
+	var flags traceFlags
 	c := &cobra.Command{
 		Use:   "replay TRACE",
 		Short: "Replay a trace on an emulated SSD, in virtual time",
@@ -37,7 +39,8 @@ time and reports latencies, write amplification by cause, wear, and hashes of th
 outcome. The preset femu is the black-box model of FEMU bit for bit.
 
 TRACE is CSV with the header time_ns,op,lba,nsectors (op R, W or T for trim;
-sectors as large as the device's); - reads standard input.
+sectors as large as the device's), or any format of reprise trace formats that
+has addresses; - reads standard input, and a generated trace may stand for it.
 
 A geometry file is YAML under FEMU's property names: secsz, secs_per_pg,
 pgs_per_blk, blks_per_pl, pls_per_lun, luns_per_ch, nchs, pg_rd_lat, pg_wr_lat,
@@ -45,26 +48,20 @@ blk_er_lat (ns), gc_thres_pcent, gc_thres_pcent_high, gc_policy. What it leaves
 out has the preset's value.`,
 		Example: `  reprise ssd replay trace.csv --preset femu
   reprise ssd replay trace.csv --preset femu --geometry g0.yaml --gc fifo --json
-  reprise ssd replay trace.csv --latency-out lat.csv`,
+  reprise ssd replay trace.csv --latency-out lat.csv
+  reprise ssd replay src1_0.csv.gz --preset default --wrap
+  reprise ssd replay 'profile:msr-prxy_0?n=200000' --preset default --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ssd, err := openSSD(preset, geometry, gc)
 			if err != nil {
 				return err
 			}
-			in := a.stdin
-			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return fail(ExitManifest, err)
-				}
-				defer f.Close()
-				in = f
-			}
-			reqs, err := emulator.NewRequestReader(in)
+			source, closeTrace, err := a.openRequests(args[0], &flags, ssd, wrap)
 			if err != nil {
-				return fail(ExitManifest, fmt.Errorf("%s: %w", args[0], err))
+				return err
 			}
+			defer closeTrace()
 
 			each, closeLatencies, err := latencyWriter(latencyOut)
 			if err != nil {
@@ -78,18 +75,14 @@ out has the preset's value.`,
 						fmt.Fprintf(a.stderr, "replayed %d requests, %.2f M/s\n", done, float64(done)/1e6/now.Sub(started).Seconds())
 					}
 				}
-				q, err := reqs.Next()
-				if err != nil && !errors.Is(err, io.EOF) {
-					err = fail(ExitManifest, fmt.Errorf("%s: %w", args[0], err))
-				}
-				return q, err
+				return source()
 			}
 			report, err := emulator.Replay(c.Context(), ssd, next, each)
 			if cerr := closeLatencies(); err == nil && cerr != nil {
 				err = fail(ExitInfrastructure, cerr)
 			}
 			if err != nil {
-				return replayError(args[0], reqs.Line(), err)
+				return replayError(args[0], err)
 			}
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(report)
@@ -97,44 +90,160 @@ out has the preset's value.`,
 			return printReplay(a.stdout, report)
 		},
 	}
-	c.Flags().StringVar(&preset, "preset", "femu", "device: femu")
+	c.Flags().StringVar(&preset, "preset", "femu", "device: femu, "+presetNames())
 	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
-	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice")
+	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice; other presets also random, wear-aware")
 	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
+	c.Flags().BoolVar(&wrap, "wrap", false, "take addresses modulo the device's capacity")
+	flags.add(c)
 	return c
+}
+
+// openRequests opens a trace as requests to a device.
+func (a *app) openRequests(path string, flags *traceFlags, ssd emulator.SSD, wrap bool) (next func() (emulator.Request, error), done func(), err error) {
+	done = func() {}
+	if flags.options.Format == "" && !traces.IsSpec(path) {
+		in := io.Reader(a.stdin)
+		if path != "-" {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, nil, fail(ExitManifest, err)
+			}
+			in, done = f, func() { f.Close() }
+		}
+		buffered := bufio.NewReaderSize(in, 1<<16)
+		start, _ := buffered.Peek(len(emulator.RequestHeader)) // shorter: another format
+		if string(start) == emulator.RequestHeader {
+			reqs, err := emulator.NewRequestReader(buffered)
+			if err != nil {
+				done()
+				return nil, nil, fail(ExitManifest, fmt.Errorf("%s: %w", path, err))
+			}
+			sectors := ssd.Sectors()
+			return func() (emulator.Request, error) {
+				q, err := reqs.Next()
+				if err != nil && !errors.Is(err, io.EOF) {
+					err = fail(ExitManifest, fmt.Errorf("%s: %w", path, err))
+				}
+				if wrap {
+					q.LBA, q.Sectors = fold(q.LBA, q.Sectors, sectors)
+				}
+				return q, err
+			}, done, nil
+		}
+		done()
+		if path == "-" {
+			a.stdin = buffered
+		}
+	}
+	stream, err := a.openTrace(path, flags)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !stream.Info().Addressed {
+		stream.Close()
+		return nil, nil, fail(ExitManifest, fmt.Errorf("%s: its format, %s, names objects and not addresses", path, stream.Info().Format))
+	}
+	var batch, rest []traces.Request
+	batch = make([]traces.Request, 4096)
+	size, sectors := uint64(ssd.SectorSize()), ssd.Sectors()
+	return func() (emulator.Request, error) {
+		for len(rest) == 0 {
+			n, err := stream.Read(batch)
+			if n == 0 && err != nil {
+				if !errors.Is(err, io.EOF) {
+					err = traceError(err)
+				}
+				return emulator.Request{}, err
+			}
+			rest = batch[:n]
+		}
+		r := rest[0]
+		rest = rest[1:]
+		q := emulator.Request{Time: r.Time, LBA: r.Offset / size, Op: 'F'}
+		q.Sectors = (r.Offset%size + uint64(r.Size) + size - 1) / size
+		if r.Size > 0 && r.Op != traces.Flush {
+			q.Op = "RWT"[r.Op]
+		}
+		if wrap {
+			q.LBA, q.Sectors = fold(q.LBA, q.Sectors, sectors)
+		}
+		return q, nil
+	}, func() { stream.Close() }, nil
+}
+
+// fold puts a range of sectors inside a device of so many, shortened if it
+// would stick out.
+func fold(lba, n, sectors uint64) (uint64, uint64) {
+	lba %= sectors
+	return lba, min(n, sectors-lba)
 }
 
 // openSSD makes the device of a preset with a geometry file's and a flag's changes.
 func openSSD(preset, geometry, gc string) (emulator.SSD, error) {
 	if preset != "femu" {
-		return nil, fail(ExitUsage, fmt.Errorf("unknown preset %q; there is femu", preset))
-	}
-	cfg := emulator.DefaultFEMU()
-	where := "preset " + preset
-	if geometry != "" {
-		f, err := os.Open(geometry)
+		cfg, err := nativeConfig(preset, geometry)
 		if err != nil {
-			return nil, fail(ExitManifest, err)
+			return nil, err
 		}
-		defer f.Close()
-		if cfg, err = emulator.LoadFEMU(f, cfg); err != nil {
-			return nil, fail(ExitManifest, fmt.Errorf("%s: %w", geometry, err))
+		if gc != "" {
+			cfg.GC = gc
 		}
-		where = geometry
+		ssd, err := emulator.New(cfg)
+		if err != nil {
+			return nil, fail(ExitManifest, fmt.Errorf("%s: %w", configSource(preset, geometry), err))
+		}
+		return ssd, nil
+	}
+	cfg, err := readGeometry(geometry, emulator.DefaultFEMU(), emulator.LoadFEMU)
+	if err != nil {
+		return nil, err
 	}
 	if gc != "" {
 		cfg.GC = gc
 	}
 	ssd, err := emulator.NewFEMU(cfg)
 	if err != nil {
-		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", where, err))
+		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", configSource(preset, geometry), err))
 	}
 	return ssd, nil
 }
 
+// nativeConfig is a preset other than femu with a geometry file's changes.
+func nativeConfig(preset, geometry string) (emulator.Config, error) {
+	cfg, err := emulator.Preset(preset)
+	if err != nil {
+		return cfg, fail(ExitUsage, err)
+	}
+	return readGeometry(geometry, cfg, emulator.LoadConfig)
+}
+
+func readGeometry[C any](name string, base C, load func(io.Reader, C) (C, error)) (C, error) {
+	if name == "" {
+		return base, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return base, fail(ExitManifest, err)
+	}
+	defer f.Close()
+	cfg, err := load(f, base)
+	if err != nil {
+		return base, fail(ExitManifest, fmt.Errorf("%s: %w", name, err))
+	}
+	return cfg, nil
+}
+
+func configSource(preset, geometry string) string {
+	if geometry != "" {
+		return geometry
+	}
+	return "preset " + preset
+}
+
 // replayError gives an error of a replay its exit code and a way out.
-func replayError(trace string, line int, err error) error {
+func replayError(trace string, err error) error {
 	var coded *exitError
 	switch {
 	case errors.As(err, &coded):
@@ -142,9 +251,11 @@ func replayError(trace string, line int, err error) error {
 	case errors.Is(err, errInterrupted):
 		return fail(ExitInterrupted, err)
 	case errors.Is(err, emulator.ErrRange):
-		return fail(ExitManifest, fmt.Errorf("%s: line %d: %w", trace, line, err), "give a larger device with --geometry")
+		return fail(ExitManifest, fmt.Errorf("%s: %w", trace, err), "give a larger device with --geometry, or fold the addresses into it with --wrap")
+	case errors.Is(err, emulator.ErrWornOut):
+		return fail(ExitStepFailed, fmt.Errorf("%s: %w", trace, err), "give the device more endurance with --geometry")
 	case errors.Is(err, emulator.ErrNoFreeLines):
-		return fail(ExitStepFailed, fmt.Errorf("%s: line %d: %w", trace, line, err),
+		return fail(ExitStepFailed, fmt.Errorf("%s: %w", trace, err),
 			"FEMU ends its virtual machine here: the trace fills more of the device than its spare lines allow")
 	}
 	return fail(ExitStepFailed, err)

@@ -50,6 +50,9 @@ func (d *Device) Check() error {
 		if l.closedPos[line] != uint32(i) {
 			return fmt.Errorf("closed line %d does not know its place", line)
 		}
+		if o := &l.order; o.kind != unordered && (o.next[o.prev[line]] != line || o.prev[o.next[line]] != line) {
+			return fmt.Errorf("closed line %d is not in its list", line)
+		}
 	}
 	freePages := uint64(0)
 	for _, f := range d.free.heap {
@@ -125,8 +128,8 @@ func (d *Device) Check() error {
 	}
 	// Conservation: what was programmed has been erased or is still there.
 	programs, erased := d.stats.programs(), d.stats.BlockErases*uint64(d.cfg.PagesPerBlock)
-	if d.skipped == 0 && programs+unwritten != erased+inUse {
-		return fmt.Errorf("%d programs are not %d erased pages and %d in lines in use", programs, erased, inUse-unwritten)
+	if programs+d.skipped+unwritten != erased+inUse {
+		return fmt.Errorf("%d programs and %d pages skipped are not %d erased pages and %d in lines in use", programs, d.skipped, erased, inUse-unwritten)
 	}
 	return nil
 }

@@ -1,12 +1,28 @@
 package emulator
 
-import "math/bits"
+import (
+	"errors"
+	"math/bits"
+)
 
 // makeRoom collects as much as the next page written needs.
 func (d *Device) makeRoom() error {
 	if d.wornOut {
 		return ErrWornOut
 	}
+	err := d.collect()
+	if errors.Is(err, ErrNoSpace) && d.stats.BadBlocks > 0 {
+		// So many blocks died in a row that none is left to collect into.
+		d.wornOut = true
+		d.stats.WornOut = d.stats.Programs[byHost]
+	}
+	if d.wornOut {
+		return ErrWornOut
+	}
+	return err
+}
+
+func (d *Device) collect() error {
 	if d.collecting != none && d.cfg.GCPace == "incremental" {
 		if err := d.step(); err != nil {
 			return err
@@ -27,11 +43,8 @@ func (d *Device) makeRoom() error {
 		if d.collecting == none && !d.begin() {
 			return ErrNoSpace
 		}
-		if err := d.finish(); err != nil {
+		if err := d.finish(); err != nil || d.wornOut {
 			return err
-		}
-		if d.wornOut {
-			return ErrWornOut
 		}
 		if tries > 64*len(d.lines.Valid) {
 			return ErrNoSpace

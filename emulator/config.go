@@ -88,7 +88,7 @@ func DefaultConfig() Config {
 		},
 		Timing:  Timing{Read: 40_000, Program: 200_000, Erase: 2_000_000, Transfer: 5_000},
 		Suspend: 20_000, Buffer: 1024, BufferEntry: 8_000,
-		OverProvision: 12.5, GC: "greedy", GCChoices: 10, GCFree: 4, GCPace: "incremental", SeparateGC: true,
+		OverProvision: 12.5, GC: "greedy", GCChoices: 10, GCFree: 4, GCPace: "incremental", SeparateGC: true, SeparateWL: true,
 		Allocation: "youngest", Leveling: "none", Probability: 0.01, Seed: 1,
 	}
 }
@@ -221,7 +221,7 @@ func (c *Config) spareLines() int { return c.reserve() + c.writePoints() + 1 }
 // writePoints is the number of lines that can be open at once.
 func (c *Config) writePoints() int {
 	n := 1
-	for _, separate := range []bool{c.SeparateGC, c.HotCold, c.Leveling != "none"} {
+	for _, separate := range []bool{c.SeparateGC, c.HotCold, c.SeparateWL && c.Leveling != "none"} {
 		if separate {
 			n++
 		}

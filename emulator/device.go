@@ -25,6 +25,7 @@ type Config struct {
 	GCFree      int     `yaml:"gc_free_lines" doc:"free lines at or below which lines are collected"`
 	GCPace      string  `yaml:"gc_pace" doc:"incremental: a few pages copied with each page written; line: a whole line at once"`
 	SeparateGC  bool    `yaml:"separate_gc" doc:"collection writes to lines of its own"`
+	SeparateWL  bool    `yaml:"separate_wl" doc:"wear leveling packs what it moves into lines of its own; otherwise a page keeps its place in the line, as in the published algorithms"`
 	HotCold     bool    `yaml:"hot_cold" doc:"pages overwritten soon go to lines of their own"`
 	Allocation  string  `yaml:"allocation" doc:"line opened next: fifo, the longest free; youngest, the least erased"`
 	Leveling    string  `yaml:"wear_leveling" doc:"static wear leveling"`
@@ -116,7 +117,7 @@ type Device struct {
 	capacity               uint64 // pages that are not bad
 	mapped                 int
 
-	// skipped counts erases that fast-forwarding added without programs.
+	// skipped counts pages that were erased, or will be, without a program.
 	skipped uint64
 
 	stats Stats
@@ -208,6 +209,12 @@ func New(cfg Config) (*Device, error) {
 
 // Pages is the number of logical pages.
 func (d *Device) Pages() int { return len(d.mapping) }
+
+// Sectors is the number of sectors a request may touch.
+func (d *Device) Sectors() uint64 { return uint64(len(d.mapping)) * uint64(d.cfg.SectorsPerPage) }
+
+// SectorSize is the size of a sector in bytes.
+func (d *Device) SectorSize() int { return d.cfg.SectorSize }
 
 // Config is what the device was made from, defaults filled in.
 func (d *Device) Config() Config { return d.cfg }

@@ -20,6 +20,7 @@ func plain(logicalBlocks, blocks, pages int) Config {
 	c.Timing, c.Suspend, c.Buffer, c.BufferEntry = Timing{}, 0, 0, 0
 	c.LogicalPages = logicalBlocks * pages
 	c.GCFree, c.GCPace, c.SeparateGC, c.Allocation = 1, "line", false, "fifo"
+	c.SeparateWL = false
 	return c
 }
 
@@ -181,6 +182,7 @@ func TestInvariants(t *testing.T) {
 					c.GC, c.Leveling, c.GCPace, c.Probability = victim.name, leveler.name, pace, 0.1
 					c.HotCold = leveler.name == "none"
 					c.SeparateGC = victim.name != "random"
+					c.SeparateWL = pace == "line"
 					d := newDevice(t, c)
 					rng := rand.New(rand.NewPCG(1, uint64(len(victim.name)+len(leveler.name))))
 					sectors := uint64(d.Pages() * c.SectorsPerPage)

@@ -150,8 +150,14 @@ func freeLinesAt(pct float64, lines int) int {
 	return int((1 - share) * float64(lines))
 }
 
-// Pages is the number of logical pages a request may touch: FEMU's mapping
-// covers the raw capacity.
+// Sectors is the number of sectors a request may touch: FEMU's mapping covers
+// the raw capacity.
+func (d *FEMU) Sectors() uint64 { return uint64(len(d.mapping)) * uint64(d.cfg.SectorsPerPage) }
+
+// SectorSize is the size of a sector in bytes.
+func (d *FEMU) SectorSize() int { return d.cfg.SectorSize }
+
+// Pages is the number of logical pages.
 func (d *FEMU) Pages() int { return len(d.mapping) }
 
 // pages turns a range of sectors into the logical pages first <= p < end.
@@ -447,19 +453,9 @@ func (d *FEMU) percolateDown(pos uint32) {
 
 // Report says what the device has done so far and how it stands.
 func (d *FEMU) Report() Report {
-	mapping, mapped := NewHash64(), 0
-	for p := range d.mapping {
-		index, ok := d.Locate(p)
-		if ok {
-			mapped++
-		} else {
-			index = ^uint64(0)
-		}
-		mapping.Add(index)
-	}
-	erases := NewHash64()
-	for _, n := range d.lineErases {
-		erases.Add(uint64(n))
+	mapped := 0
+	for _, n := range d.lineValid {
+		mapped += int(n)
 	}
 	wear := WearOf(d.lineErases)
 	return Report{
@@ -467,8 +463,20 @@ func (d *FEMU) Report() Report {
 		FreeLines: d.free.len(), VictimLines: len(d.victims) - 1, FullLines: int(d.full),
 		GCThresholdLines: d.gcLines, GCHighLines: d.gcHigh, Lines: d.cfg.Lines(), PagesPerLine: d.cfg.PagesPerLine(), Pages: d.cfg.Pages(),
 		MappedPages: mapped, EraseMin: wear.Min, EraseMax: wear.Max, EraseMean: wear.Mean, EraseSD: wear.SD, Wear: wear,
-		MappingHash: mapping, EraseHash: erases,
 	}
+}
+
+// Hashes digests the device's state: see SSD.
+func (d *FEMU) Hashes() (mapping, erases Hash64) {
+	mapping = NewHash64()
+	for p := range d.mapping {
+		index, ok := d.Locate(p)
+		if !ok {
+			index = ^uint64(0)
+		}
+		mapping.Add(index)
+	}
+	return mapping, hashCounts(d.lineErases)
 }
 
 // EraseCounts is the erase count of each line. The caller must not change it.

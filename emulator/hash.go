@@ -25,3 +25,11 @@ func (h Hash64) String() string { return fmt.Sprintf("%016x", uint64(h)) }
 
 // MarshalText writes the hash as String does.
 func (h Hash64) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+func hashCounts(counts []uint32) Hash64 {
+	h := NewHash64()
+	for _, n := range counts {
+		h.Add(uint64(n))
+	}
+	return h
+}

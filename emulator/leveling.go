@@ -1,5 +1,12 @@
 package emulator
 
+// levelerState is a policy that remembers something of every line, in exported
+// fields that a snapshot keeps as JSON.
+type levelerState interface{ remembers(lines int) bool }
+
+func (p *oldBlockProtection) remembers(lines int) bool { return len(p.Swapped) == lines }
+func (p *dualPool) remembers(lines int) bool           { return len(p.Hot) == lines && len(p.Since) == lines }
+
 // WearLeveler is a static wear-leveling policy: it decides when data that
 // does not change must leave a line so that the line takes its share of erases.
 type WearLeveler interface {
@@ -16,22 +23,19 @@ var levelerKinds = []struct {
 }{
 	{"none", "no data is moved for wear", func(Config) WearLeveler { return nil }},
 	{"threshold", "coldest data into the line just erased, if that is wl_threshold (20) erases beyond the least", func(c Config) WearLeveler {
-		return threshold{orDefault(c.Threshold, 20)}
+		return &threshold{orDefault(c.Threshold, 20)}
 	}},
 	{"pwl", "progressive (Chen et al., DATE'15): as threshold, against a limit that rises from 3/4 of the endurance with the mean", func(c Config) WearLeveler {
-		return pwl{}
+		return &pwl{}
 	}},
 	{"dual-pool", "a hot and a cold pool of lines trade members when their counts part by wl_threshold (5) (Chang, SAC'07)", func(c Config) WearLeveler {
 		return newDualPool(c, orDefault(c.Threshold, 5))
 	}},
 	{"obp", "old block protection: as threshold (5), but a line that got cold data is left alone for a while", func(c Config) WearLeveler {
-		return &oldBlockProtection{gap: orDefault(c.Threshold, 5), swapped: make([]uint64, c.Lines())}
+		return &oldBlockProtection{gap: orDefault(c.Threshold, 5), Swapped: make([]uint64, c.Lines())}
 	}},
 	{"random-swap", "data of a random line into the line just erased, with wl_probability", func(c Config) WearLeveler {
-		return randomSwap{c.Probability}
-	}},
-	{"idle-gap", "data that outlived three turnovers of the device into the line just erased, at a gap that shrinks as the endurance runs out", func(c Config) WearLeveler {
-		return idleGap{gap: c.Threshold}
+		return &randomSwap{c.Probability}
 	}},
 }
 
@@ -75,11 +79,16 @@ func (d *Device) level(line uint32) (taken bool) {
 	return taken
 }
 
-// migrate moves the data of from to the wear-leveling write point, which
-// continues in the erased line into when its present line is full, and frees
-// from. It reports whether into was opened.
+// migrate moves the data of from, and frees from. With a write point of its
+// own, wear leveling continues in the erased line into when its present line is
+// full; otherwise every page goes to the same place in into. It reports whether
+// into was used.
 func (d *Device) migrate(from, into uint32) (used bool) {
 	s := &d.streams[streamWL]
+	if !d.cfg.SeparateWL {
+		d.shift(from, into)
+		return true
+	}
 	d.lines.reopen(from)
 	for {
 		at := d.nextValid(from*d.pagesPerLine, (from+1)*d.pagesPerLine)
@@ -101,6 +110,44 @@ func (d *Device) migrate(from, into uint32) (used bool) {
 	return used
 }
 
+// shift copies every valid page of from to its own place in the erased line
+// into, which keeps the age of from's data, and frees from. Pages that have no
+// place there because of a bad block are collected.
+func (d *Device) shift(from, into uint32) {
+	closedAt := d.lines.ClosedAt[from]
+	d.lines.reopen(from)
+	end := (from + 1) * d.pagesPerLine
+	for at := d.nextValid(from*d.pagesPerLine, end); at != none; at = d.nextValid(at, end) {
+		dest := at - from*d.pagesPerLine + into*d.pagesPerLine
+		if d.hasBad[into] && d.isBad(into, dest%d.units) {
+			if d.move(at, d.gcStream(), byWL) != nil {
+				break
+			}
+			continue
+		}
+		logical := d.owner[at]
+		d.valid[at>>6] &^= 1 << (at & 63)
+		d.lines.Valid[from]--
+		d.mapping[logical], d.owner[dest] = dest, logical
+		d.valid[dest>>6] |= 1 << (dest & 63)
+		d.lines.Valid[into]++
+		d.lines.Clock++
+		d.stats.Programs[byWL]++
+		if d.timed {
+			d.media.copy(d.now, at%d.units, dest%d.units, uint32(d.retryCount[from]))
+		}
+	}
+	d.skipped += uint64(d.lines.Capacity[into] - d.lines.Valid[into])
+	d.lines.close(into)
+	d.lines.ClosedAt[into] = closedAt
+	switch {
+	case d.lines.Valid[from] != 0:
+		d.lines.close(from)
+	case d.erase(from, byWL):
+		d.setFree(from)
+	}
+}
+
 // empty moves all data out of a line that is in no list; if that fails, the
 // line is closed again.
 func (d *Device) empty(line uint32, to int, why cause) bool {
@@ -119,7 +166,7 @@ func (d *Device) empty(line uint32, to int, why cause) bool {
 // threshold is classic static wear leveling.
 type threshold struct{ gap uint32 }
 
-func (p threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (p *threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 {
 		return 0, 0, false
 	}
@@ -129,7 +176,7 @@ func (p threshold) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 
 type pwl struct{}
 
-func (pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (*pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 || l.Endurance == 0 {
 		return 0, 0, false
 	}
@@ -146,26 +193,26 @@ func (pwl) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 // oldBlockProtection follows Jiao et al., HotStorage'22.
 type oldBlockProtection struct {
 	gap     uint32
-	swapped []uint64 // total erases when the line last got cold data, plus 1
+	Swapped []uint64 // total erases when the line last got cold data, plus 1
 }
 
 const protectedErases = 8
 
 func (p *oldBlockProtection) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
-	if len(l.Closed) == 0 || p.swapped[erased] != 0 && l.TotalErases+1-p.swapped[erased] <= protectedErases {
+	if len(l.Closed) == 0 || p.Swapped[erased] != 0 && l.TotalErases+1-p.Swapped[erased] <= protectedErases {
 		return 0, 0, false
 	}
 	from = l.youngest()
 	if l.Erases[erased] <= l.Erases[from]+p.gap {
 		return 0, 0, false
 	}
-	p.swapped[erased] = l.TotalErases + 1
+	p.Swapped[erased] = l.TotalErases + 1
 	return from, erased, true
 }
 
 type randomSwap struct{ probability float64 }
 
-func (p randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
+func (p *randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
 	if len(l.Closed) == 0 || l.Rand.Float64() >= p.probability {
 		return 0, 0, false
 	}
@@ -176,16 +223,16 @@ func (p randomSwap) Erased(l *Lines, erased uint32) (from, into uint32, move boo
 // lines take the writes, cold lines keep cold data.
 type dualPool struct {
 	gap uint32
-	hot []bool
-	// since is a line's erase count when it was last swapped: its effective
+	Hot []bool
+	// Since is a line's erase count when it was last Swapped: its effective
 	// count starts there.
-	since []uint32
+	Since []uint32
 }
 
 func newDualPool(c Config, gap uint32) *dualPool {
-	p := &dualPool{gap: gap, hot: make([]bool, c.Lines()), since: make([]uint32, c.Lines())}
-	for line := range p.hot {
-		p.hot[line] = mix(c.Seed^uint64(line))&1 != 0
+	p := &dualPool{gap: gap, Hot: make([]bool, c.Lines()), Since: make([]uint32, c.Lines())}
+	for line := range p.Hot {
+		p.Hot[line] = mix(c.Seed^uint64(line))&1 != 0
 	}
 	return p
 }
@@ -194,13 +241,13 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 	hottest, coolest := none, none // of the hot pool, by erases
 	leastEffective := none         // of the hot pool
 	coldest, mostEffective := none, none
-	effective := func(line uint32) uint32 { return l.Erases[line] - p.since[line] }
-	for i := range p.hot {
+	effective := func(line uint32) uint32 { return l.Erases[line] - p.Since[line] }
+	for i := range p.Hot {
 		line := uint32(i)
 		if l.Capacity[line] == 0 {
 			continue
 		}
-		if p.hot[line] {
+		if p.Hot[line] {
 			if hottest == none || l.Erases[line] > l.Erases[hottest] {
 				hottest = line
 			}
@@ -220,49 +267,19 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 		}
 	}
 	if mostEffective != none && leastEffective != none && effective(mostEffective) > effective(leastEffective)+p.gap {
-		p.hot[mostEffective] = true
+		p.Hot[mostEffective] = true
 	}
 	if hottest != none && l.Erases[hottest] > l.Erases[coolest]+2*p.gap {
-		p.hot[coolest] = false
+		p.Hot[coolest] = false
 	}
 	if hottest == none || coldest == none || l.Erases[hottest] <= l.Erases[coldest]+p.gap {
 		return 0, 0, false
 	}
-	// A line that is free or being written is swapped once it is closed.
+	// A line that is free or being written is Swapped once it is closed.
 	if !l.isClosed(coldest) || hottest != erased && !l.isClosed(hottest) {
 		return 0, 0, false
 	}
-	p.hot[hottest], p.hot[coldest] = false, true
-	p.since[hottest], p.since[coldest] = l.Erases[hottest], l.Erases[coldest]
+	p.Hot[hottest], p.Hot[coldest] = false, true
+	p.Since[hottest], p.Since[coldest] = l.Erases[hottest], l.Erases[coldest]
 	return coldest, hottest, true
-}
-
-// idleGap moves only data shown to be cold, and only as late as the wear left
-// allows. Data is cold once the device has programmed idleTurns times its
-// capacity since the data's line was closed: under a workload over the whole
-// device no line lives that long, so the policy does nothing there, where
-// leveling only adds writes. The gap it tolerates starts at an eighth of the
-// endurance and shrinks with what is left of it, so that lines end together.
-type idleGap struct{ gap uint32 }
-
-const idleTurns = 3
-
-func (p idleGap) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
-	if len(l.Closed) == 0 {
-		return 0, 0, false
-	}
-	gap := p.gap
-	if gap == 0 {
-		gap = 8
-		if l.Endurance > 0 {
-			left := l.Endurance - min(l.Endurance, l.Erases[erased])
-			gap = max(4, left/8)
-		}
-	}
-	from = l.youngest()
-	if l.Erases[erased] <= l.Erases[from]+gap {
-		return 0, 0, false
-	}
-	turn := uint64(len(l.Valid)) * uint64(l.Capacity[from])
-	return from, erased, l.Clock-l.ClosedAt[from] > idleTurns*turn
 }

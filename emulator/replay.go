@@ -13,7 +13,14 @@ type SSD interface {
 	Read(now int64, lba, sectors uint64) (latency int64, err error)
 	Write(now int64, lba, sectors uint64) (latency int64, err error)
 	Trim(now int64, lba, sectors uint64) (latency int64, err error)
+	// Sectors is how many sectors of SectorSize bytes requests may touch.
+	Sectors() uint64
+	SectorSize() int
 	Report() Report
+	// Hashes digests the state: for every logical page, FEMU's flat index of
+	// the page that holds it, all ones where there is none; and every line's
+	// erase count.
+	Hashes() (mapping, erases Hash64)
 }
 
 // ReplayReport is the Report of the device after a replay, with what the
@@ -24,10 +31,14 @@ type ReplayReport struct {
 	Reads        uint64     `json:"reads"`
 	Writes       uint64     `json:"writes"`
 	Trims        uint64     `json:"trims"`
+	Flushes      uint64     `json:"flushes,omitempty"` // and requests for nothing; the model answers both at once
 	ReadLatency  *Histogram `json:"read_latency_ns"`
 	WriteLatency *Histogram `json:"write_latency_ns"`
 	// LatencyHash covers every request's latency, in order.
 	LatencyHash Hash64 `json:"latency_fnv1a64"`
+	// MappingHash and EraseHash are those of SSD.Hashes.
+	MappingHash Hash64 `json:"maptbl_fnv1a64"`
+	EraseHash   Hash64 `json:"erase_fnv1a64"`
 }
 
 // Replay puts the requests that next yields, up to io.EOF, to a device; each,
@@ -37,6 +48,7 @@ func Replay(ctx context.Context, ssd SSD, next func() (Request, error), each fun
 	r := ReplayReport{ReadLatency: new(Histogram), WriteLatency: new(Histogram), LatencyHash: NewHash64()}
 	err := r.replay(ctx, ssd, next, each)
 	r.Report = ssd.Report()
+	r.MappingHash, r.EraseHash = ssd.Hashes()
 	return r, err
 }
 
@@ -65,6 +77,8 @@ func (r *ReplayReport) replay(ctx context.Context, ssd SSD, next func() (Request
 		case 'T':
 			latency, err = ssd.Trim(q.Time, q.LBA, q.Sectors)
 			r.Trims++
+		case 'F':
+			r.Flushes++
 		default:
 			err = fmt.Errorf("unknown operation %q", q.Op)
 		}

@@ -39,12 +39,6 @@ type Report struct {
 	EraseMean float64 `json:"line_erase_mean"`
 	EraseSD   float64 `json:"line_erase_sd"`
 	Wear      Wear    `json:"wear"`
-
-	// MappingHash covers, for every logical page, FEMU's flat index of the
-	// page that holds it, all ones where there is none; EraseHash every
-	// line's erase count.
-	MappingHash Hash64 `json:"maptbl_fnv1a64"`
-	EraseHash   Hash64 `json:"erase_fnv1a64"`
 }
 
 // Report says what the device has done so far and how it stands.
@@ -60,7 +54,6 @@ func (d *Device) Report() Report {
 		BlockErases: s.BlockErases, GCLines: s.Erases[byGC], FreeLines: d.free.len(), GCThresholdLines: d.cfg.GCFree, GCHighLines: d.cfg.reserve(),
 		Lines: d.cfg.Lines(), PagesPerLine: d.cfg.PagesPerLine(), Pages: d.cfg.Pages(), MappedPages: d.mapped,
 		EraseMin: wear.Min, EraseMax: wear.Max, EraseMean: wear.Mean, EraseSD: wear.SD, Wear: wear,
-		MappingHash: NewHash64(), EraseHash: NewHash64(),
 	}
 	for _, line := range d.lines.Closed {
 		if d.lines.Valid[line] == d.lines.Capacity[line] {
@@ -69,17 +62,20 @@ func (d *Device) Report() Report {
 			r.VictimLines++
 		}
 	}
+	return r
+}
+
+// Hashes digests the device's state: see SSD.
+func (d *Device) Hashes() (mapping, erases Hash64) {
+	mapping = NewHash64()
 	for _, at := range d.mapping {
 		index := ^uint64(0)
 		if at != none {
 			index = d.flatIndex(at)
 		}
-		r.MappingHash.Add(index)
+		mapping.Add(index)
 	}
-	for _, n := range d.lines.Erases {
-		r.EraseHash.Add(uint64(n))
-	}
-	return r
+	return mapping, hashCounts(d.lines.Erases)
 }
 
 // flatIndex numbers pages as FEMU does: channel by channel, LUN by LUN, plane

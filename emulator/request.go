@@ -12,7 +12,7 @@ import (
 // Request is one request to a device, in sectors.
 type Request struct {
 	Time    int64 // nanoseconds
-	Op      byte  // 'R', 'W' or 'T' (trim)
+	Op      byte  // 'R', 'W', 'T' (trim) or 'F' (flush)
 	LBA     uint64
 	Sectors uint64
 }
@@ -24,7 +24,8 @@ type RequestReader struct {
 	line  int
 }
 
-const requestHeader = "time_ns,op,lba,nsectors"
+// RequestHeader is the first line of such CSV.
+const RequestHeader = "time_ns,op,lba,nsectors"
 
 // NewRequestReader reads and checks the header.
 func NewRequestReader(r io.Reader) (*RequestReader, error) {
@@ -33,10 +34,10 @@ func NewRequestReader(r io.Reader) (*RequestReader, error) {
 		if err := rr.lines.Err(); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("line 1: nothing there; want the header %s", requestHeader)
+		return nil, fmt.Errorf("line 1: nothing there; want the header %s", RequestHeader)
 	}
-	if got := strings.TrimRight(rr.lines.Text(), "\r"); got != requestHeader {
-		return nil, fmt.Errorf("line 1: header is %.60q; want %s", got, requestHeader)
+	if got := strings.TrimRight(rr.lines.Text(), "\r"); got != RequestHeader {
+		return nil, fmt.Errorf("line 1: header is %.60q; want %s", got, RequestHeader)
 	}
 	return rr, nil
 }

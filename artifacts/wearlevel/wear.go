@@ -1,0 +1,339 @@
+// Package wearlevel has the experiments of the artifact of that name: flash
+// wear, its leveling, and write amplification on an emulated SSD.
+package wearlevel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"reprise/artifacts"
+	"reprise/checks"
+	"reprise/emulator"
+	"reprise/emulator/theory"
+)
+
+func init() {
+	artifacts.Register(artifacts.Builtin{
+		Name: "wearlevel.theory", Version: 1,
+		Doc: "write amplification of random writes in steady state, over the value of its closed form",
+		Params: []artifacts.Param{
+			{Name: "gc", Doc: "victim selection: fifo, greedy or random"},
+			{Name: "spare", Doc: "spare factor: the share of blocks in use that is beyond the logical capacity"},
+			{Name: "traffic", Doc: "uniform, or hot-cold: 90 % of the writes to 10 % of the pages (fifo)", Default: "uniform"},
+			{Name: "blocks", Doc: "logical blocks", Default: 1024},
+			{Name: "volumes", Doc: "logical capacities written before measuring, and while", Default: 4},
+			{Name: "seed", Doc: "of the writes", Default: 1},
+		},
+		Run: againstTheory,
+	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "wearlevel.lifetime", Version: 1,
+		Doc: "writes a device to its end of life under a wear-leveling policy, or for some volumes",
+		Params: []artifacts.Param{
+			{Name: "policy", Doc: "static wear leveling: none, threshold, pwl, dual-pool, obp, random-swap, all of which keep a page's place in the line, as published; or packed: threshold, the pages it moves filling lines of their own"},
+			{Name: "workload", Doc: "uniform, or skew: 90 % of the writes to 10 % of the footprint", Default: "uniform"},
+			{Name: "footprint", Doc: "share of the logical space written", Default: 1.0},
+			{Name: "blocks", Doc: "logical blocks of 64 pages", Default: 1024},
+			{Name: "endurance", Doc: "erases a block survives", Default: 300},
+			{Name: "volumes", Doc: "logical capacities to write; 0: until the device is worn out", Default: 0},
+			{Name: "seed", Doc: "of the writes", Default: 1},
+		},
+		Run: lifetime,
+	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "wearlevel.aging", Version: 1,
+		Doc: "wear added at once against wear simulated, for the same number of writes",
+		Params: []artifacts.Param{
+			{Name: "gc", Doc: "victim selection"},
+			{Name: "blocks", Doc: "logical blocks of 64 pages", Default: 4096},
+			{Name: "volumes", Doc: "logical capacities written in all", Default: 500},
+			{Name: "watched", Doc: "of these, simulated for watching, beside one before", Default: 4},
+			{Name: "seed", Doc: "of the writes", Default: 1},
+		},
+		Run: aging,
+	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "wearlevel.scale", Version: 1,
+		Doc: "memory and page programs a second of the emulator by size of the device",
+		Params: []artifacts.Param{
+			{Name: "gib", Doc: "raw capacity in GiB, a power of two"},
+			{Name: "programs", Doc: "page programs to time", Default: 4_000_000},
+		},
+		Run: scale,
+	})
+}
+
+// plain is a device without timing whose lines are single blocks, with so
+// many blocks in use and two free beside them.
+func plain(logical, blocks, pages int, seed int) emulator.Config {
+	c := emulator.DefaultConfig()
+	c.Geometry = emulator.Geometry{SectorSize: 512, SectorsPerPage: 8, PagesPerBlock: pages, BlocksPerPlane: blocks + 2, PlanesPerLUN: 1, LUNsPerChannel: 1, Channels: 1}
+	c.Timing, c.Suspend, c.Buffer, c.BufferEntry = emulator.Timing{}, 0, 0, 0
+	c.LogicalPages = logical * pages
+	c.GCFree, c.GCPace, c.SeparateGC, c.SeparateWL, c.Allocation, c.Seed = 1, "line", false, false, "fifo", uint64(seed)
+	return c
+}
+
+// work writes pages of a device.
+type work struct {
+	ctx  context.Context
+	env  *artifacts.Env
+	d    *emulator.Device
+	done uint64
+	of   float64 // expected in all, 0 if unknown
+}
+
+// write writes n pages that next picks.
+func (w *work) write(n int, next func() uint32) error {
+	for range n {
+		if w.done&0xffff == 0 {
+			if w.ctx.Err() != nil {
+				return context.Cause(w.ctx)
+			}
+			w.env.Progress(float64(w.done), w.of, "pages written")
+		}
+		w.done++
+		if _, err := w.d.WritePage(next()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) fill() error {
+	p := uint32(0)
+	return w.write(w.d.Pages(), func() uint32 { p++; return p - 1 })
+}
+
+// uniform picks among the first n pages.
+func uniform(rng *rand.Rand, n int) func() uint32 {
+	return func() uint32 { return rng.Uint32N(uint32(n)) }
+}
+
+// skewed sends 90 % of the writes to the first tenth of n pages.
+func skewed(rng *rand.Rand, n int) func() uint32 {
+	hot := uint32(n / 10)
+	return func() uint32 {
+		if rng.Uint32N(10) != 0 {
+			return rng.Uint32N(hot)
+		}
+		return hot + rng.Uint32N(uint32(n)-hot)
+	}
+}
+
+func newRand(seed any) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed.(int)), 0x77ea)) }
+
+// againstTheory observes wa, measured, and wa_over_theory.
+func againstTheory(ctx context.Context, env *artifacts.Env) error {
+	const pages = 64
+	gc, traffic := env.Params["gc"].(string), env.Params["traffic"].(string)
+	logical, volumes := env.Params["blocks"].(int), env.Params["volumes"].(int)
+	spare, err := number(env.Params["spare"])
+	if err != nil || !(spare > 0 && spare < 1) {
+		return fmt.Errorf("spare is %v; it must be between 0 and 1", env.Params["spare"])
+	}
+	blocks := int(math.Round(float64(logical) * theory.Alpha(spare)))
+	alpha := float64(blocks) / float64(logical)
+	var want float64
+	switch {
+	case traffic == "hot-cold" && gc == "fifo":
+		want = theory.FIFOTraffic(alpha, theory.HotCold(0.9, 0.1))
+	case traffic != "uniform":
+		return fmt.Errorf("there is no closed form for %s under %s", gc, traffic)
+	case gc == "fifo":
+		want = theory.FIFO(alpha)
+	case gc == "greedy":
+		want = theory.Greedy(alpha, pages)
+	case gc == "random":
+		want = theory.Random(alpha)
+	default:
+		return fmt.Errorf("there is no closed form for %s", gc)
+	}
+
+	c := plain(logical, blocks, pages, env.Params["seed"].(int))
+	c.GC = gc
+	d, err := emulator.New(c)
+	if err != nil {
+		return err
+	}
+	w := &work{ctx: ctx, env: env, d: d, of: float64((2*volumes + 1) * d.Pages())}
+	next := uniform(newRand(env.Params["seed"]), d.Pages())
+	if traffic == "hot-cold" {
+		next = skewed(newRand(env.Params["seed"]), d.Pages())
+	}
+	if err := errors.Join(w.fill(), w.write(volumes*d.Pages(), next)); err != nil {
+		return err
+	}
+	before := d.Report()
+	if err := w.write(volumes*d.Pages(), next); err != nil {
+		return err
+	}
+	if err := d.Check(); err != nil {
+		return err
+	}
+	after := d.Report()
+	host := float64(after.HostPages - before.HostPages)
+	wa := (host + float64(after.GCPages-before.GCPages)) / host
+	return errors.Join(
+		env.Observe(checks.Observation{Metric: "wa", Value: wa, Unit: "1"}),
+		env.Observe(checks.Observation{Metric: "wa_over_theory", Value: wa / want, Unit: "1"}),
+	)
+}
+
+// lifetime observes tbw (host writes in logical capacities), wa and its parts
+// wa_gc and wa_wl, and erase_mean, erase_sd, erase_gini and bad_blocks at the end.
+func lifetime(ctx context.Context, env *artifacts.Env) error {
+	const pages = 64
+	logical, footprint := env.Params["blocks"].(int), env.Params["footprint"].(float64)
+	if !(footprint > 0 && footprint <= 1) {
+		return fmt.Errorf("footprint is %v; it must be above 0 and at most 1", footprint)
+	}
+	// As Jiao et al.: S_f 0.1; three volumes of uniform writes before the workload.
+	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
+	c.Endurance, c.Leveling, c.GCFree = uint32(env.Params["endurance"].(int)), env.Params["policy"].(string), 3
+	if c.Leveling == "packed" {
+		c.Leveling, c.SeparateWL = "threshold", true
+	}
+	d, err := emulator.New(c)
+	if err != nil {
+		return err
+	}
+	rng := newRand(env.Params["seed"])
+	n := max(10, int(footprint*float64(d.Pages())))
+	next := uniform(rng, n)
+	switch wl := env.Params["workload"]; wl {
+	case "skew":
+		next = skewed(rng, n)
+	case "uniform":
+	default:
+		return fmt.Errorf("workload is %v; it is uniform or skew", wl)
+	}
+	w := &work{ctx: ctx, env: env, d: d}
+	volumes := env.Params["volumes"].(int)
+	err = errors.Join(w.fill(), w.write(3*d.Pages(), uniform(rng, d.Pages())))
+	for done := 0; err == nil && (volumes == 0 || done < volumes); done++ {
+		err = w.write(d.Pages(), next)
+	}
+	if err != nil && !errors.Is(err, emulator.ErrWornOut) {
+		return err
+	}
+	if err := d.Check(); err != nil {
+		return err
+	}
+	r := d.Report()
+	for metric, v := range map[string]float64{
+		"tbw": float64(r.HostPages) / float64(d.Pages()), "wa": r.WAF, "wa_gc": r.GCShare, "wa_wl": r.WLShare,
+		"erase_mean": r.EraseMean, "erase_sd": r.EraseSD, "erase_gini": r.Wear.Gini, "bad_blocks": float64(r.BadBlocks),
+	} {
+		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aging observes mean_error and sd_error, relative to the simulation, writes
+// saved (all over simulated) and the ratio of times taken.
+func aging(ctx context.Context, env *artifacts.Env) error {
+	const pages = 64
+	logical, volumes, watched := env.Params["blocks"].(int), env.Params["volumes"].(int), env.Params["watched"].(int)
+	const warm = 1
+	if watched < 4 || volumes <= watched+warm {
+		return fmt.Errorf("%d volumes cannot be watched, of %d in all; at least 4 must be", watched, volumes)
+	}
+	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
+	c.GC = env.Params["gc"].(string)
+	run := func(forward bool) (*emulator.Device, time.Duration, error) {
+		d, err := emulator.New(c)
+		if err != nil {
+			return nil, 0, err
+		}
+		w := &work{ctx: ctx, env: env, d: d, of: float64((volumes + 1) * d.Pages())}
+		next := uniform(newRand(env.Params["seed"]), d.Pages())
+		if err := errors.Join(w.fill(), w.write(warm*d.Pages(), next)); err != nil {
+			return nil, 0, err
+		}
+		began := time.Now()
+		if !forward {
+			err := w.write((volumes-warm)*d.Pages(), next)
+			return d, time.Since(began), err
+		}
+		a := emulator.NewAging(d)
+		for range watched {
+			if err := w.write(d.Pages(), next); err != nil {
+				return nil, 0, err
+			}
+			a.Mark()
+		}
+		_, err = a.Forward(float64(volumes - warm - watched))
+		return d, time.Since(began), errors.Join(err, d.Check())
+	}
+	aged, short, err := run(true)
+	if err != nil {
+		return err
+	}
+	whole, long, err := run(false)
+	if err != nil {
+		return err
+	}
+	got, want := aged.Report().Wear, whole.Report().Wear
+	for metric, v := range map[string]float64{
+		"mean_error": math.Abs(got.Mean/want.Mean - 1), "sd_error": math.Abs(got.SD/want.SD - 1), "erase_mean": want.Mean, "erase_sd": want.SD,
+		"writes_saved": float64(volumes-warm) / float64(watched), "speedup": long.Seconds() / short.Seconds(),
+	} {
+		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scale observes bytes_per_page, of the device's memory over its flash pages,
+// and programs_per_second.
+func scale(ctx context.Context, env *artifacts.Env) error {
+	gib, err := number(env.Params["gib"])
+	if err != nil {
+		return fmt.Errorf("gib: %w", err)
+	}
+	c := emulator.DefaultConfig()
+	c.Timing, c.Suspend, c.Buffer, c.BufferEntry = emulator.Timing{}, 0, 0, 0
+	c.Geometry = emulator.FEMUGeometry()
+	c.PagesPerBlock = 64
+	c.BlocksPerPlane = int(gib * 64) // blocks of 256 KiB on 64 planes
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	d, err := emulator.New(c)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	bytes := float64(after.HeapAlloc-before.HeapAlloc) / float64(c.Pages())
+
+	w := &work{ctx: ctx, env: env, d: d, of: float64(d.Pages() + env.Params["programs"].(int))}
+	if err := w.fill(); err != nil {
+		return err
+	}
+	next := uniform(newRand(1), d.Pages())
+	report := d.Report()
+	start, began := report.HostPages+report.GCPages, time.Now()
+	for {
+		if err := w.write(1<<16, next); err != nil {
+			return err
+		}
+		report = d.Report()
+		if done := report.HostPages + report.GCPages - start; done >= uint64(env.Params["programs"].(int)) {
+			rate := float64(done) / time.Since(began).Seconds()
+			return errors.Join(
+				env.Observe(checks.Observation{Metric: "bytes_per_page", Value: bytes, Unit: "B"}),
+				env.Observe(checks.Observation{Metric: "programs_per_second", Value: rate, Unit: "1/s"}),
+			)
+		}
+	}
+}

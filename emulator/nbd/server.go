@@ -1,0 +1,484 @@
+// Package nbd serves emulated SSDs as network block devices: the fixed
+// newstyle handshake with LIST, INFO, GO, EXPORT_NAME and ABORT, simple
+// replies, and READ, WRITE, FLUSH, TRIM, WRITE_ZEROES and FUA, as
+// https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md has them.
+//
+// Virtual time is the server's clock. Paced, a reply leaves when the device
+// would have answered; otherwise at once.
+package nbd
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"reprise/emulator"
+)
+
+// Server answers the clients of its exports.
+type Server struct {
+	// Exports by name; the empty name asks for the first.
+	Exports []*Export
+	// Paced delays replies to the device's latency.
+	Paced bool
+	// Now is the clock.
+	Now func() time.Time
+	// Log reports connections that end badly; nil discards.
+	Log func(error)
+
+	start time.Time
+	pacer *pacer
+	once  sync.Once
+}
+
+const (
+	magicServer = 0x4e42444d41474943 // NBDMAGIC
+	magicOption = 0x49484156454f5054 // IHAVEOPT
+	magicReply  = 0x0003e889045565a9
+	magicReq    = 0x25609513
+	magicSimple = 0x67446698
+
+	flagFixedNewstyle, flagNoZeroes = 1, 2
+
+	optExportName, optAbort, optList, optInfo, optGo = 1, 2, 3, 6, 7
+
+	repAck, repServer, repInfo             = 1, 2, 3
+	repErrUnsup, repErrInvalid, repUnknown = 1<<31 | 1, 1<<31 | 3, 1<<31 | 6
+	infoExport, infoBlockSize              = 0, 3
+
+	// has flags, flush, FUA, trim, write zeroes, multiple connections
+	transmissionFlags = 1 | 4 | 8 | 32 | 64 | 256
+
+	cmdRead, cmdWrite, cmdDisc, cmdFlush, cmdTrim, cmdWriteZeroes = 0, 1, 2, 3, 4, 6
+	cmdFlagFUA, cmdFlagNoHole                                     = 1, 2
+
+	errPerm, errIO, errInval, errNoSpace, errOverflow = 1, 5, 22, 28, 75
+
+	maxOption    = 1 << 16
+	maxPayload   = 32 << 20
+	maxConns     = 256
+	maxInFlight  = 256 // requests of a connection waiting to be paced
+	handshakeFor = 30 * time.Second
+	writeFor     = 60 * time.Second
+)
+
+// clock is nanoseconds since the server started, never 0.
+func (s *Server) clock() int64 { return int64(s.Now().Sub(s.start)) + 1 }
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.start = s.Now()
+		s.pacer = newPacer(s.clock)
+	})
+}
+
+// Lateness is how late paced replies left.
+func (s *Server) Lateness() *emulator.Histogram {
+	s.init()
+	return s.pacer.lateness()
+}
+
+// Serve answers on the listeners until ctx ends, then closes them and every
+// connection and returns nil once all requests under way are done. It returns
+// early with the error of a listener that fails.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	s.init()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	if s.Paced {
+		wg.Go(func() { s.pacer.run(ctx.Done()) })
+	}
+	slots := make(chan struct{}, maxConns)
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		wg.Go(func() {
+			for {
+				nc, err := l.Accept()
+				if err != nil {
+					if ctx.Err() == nil {
+						failed <- err
+					}
+					return
+				}
+				select {
+				case slots <- struct{}{}:
+				default:
+					nc.Close()
+					s.log(fmt.Errorf("refused a connection beyond %d", maxConns))
+					continue
+				}
+				wg.Go(func() {
+					defer func() { <-slots }()
+					stop := context.AfterFunc(ctx, func() { nc.Close() })
+					defer stop()
+					defer nc.Close()
+					if err := s.handle(ctx, nc); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
+						s.log(fmt.Errorf("connection %s: %w", nc.RemoteAddr(), err))
+					}
+				})
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	cancel()
+	for _, l := range listeners {
+		l.Close()
+	}
+	wg.Wait()
+	return err
+}
+
+func (s *Server) log(err error) {
+	if s.Log != nil {
+		s.Log(err)
+	}
+}
+
+func (s *Server) export(name string) *Export {
+	for i, e := range s.Exports {
+		if e.Name == name || name == "" && i == 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+// conn is a client's connection.
+type conn struct {
+	net.Conn
+	r *bufio.Reader
+	w *bufio.Writer
+	// out carries the replies of a paced connection; inFlight keeps it from
+	// filling up.
+	out      chan reply
+	inFlight chan struct{}
+}
+
+// reply is a simple reply and, for reads, its data.
+type reply struct {
+	code   uint32
+	cookie uint64
+	data   []byte
+}
+
+func (s *Server) handle(ctx context.Context, nc net.Conn) error {
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 1<<17), w: bufio.NewWriterSize(nc, 1<<17)}
+	if err := nc.SetDeadline(time.Now().Add(handshakeFor)); err != nil {
+		return err
+	}
+	e, err := s.handshake(c)
+	if err != nil || e == nil {
+		return err
+	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if !s.Paced {
+		return s.transmit(ctx, c, e)
+	}
+
+	c.out, c.inFlight = make(chan reply, maxInFlight), make(chan struct{}, maxInFlight)
+	var wg sync.WaitGroup
+	ended := make(chan struct{})
+	wg.Go(func() { c.writeReplies(ended) })
+	err = s.transmit(ctx, c, e)
+	// The pacer may still hold replies; their time comes, or the server ends.
+	for range maxInFlight {
+		select {
+		case c.inFlight <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+	close(ended)
+	wg.Wait()
+	return err
+}
+
+// writeReplies sends paced replies; after an error it only drains them.
+func (c *conn) writeReplies(ended <-chan struct{}) {
+	var failed error
+	for {
+		select {
+		case r := <-c.out:
+			if failed == nil {
+				failed = c.send(r)
+			}
+			if failed == nil && len(c.out) == 0 {
+				failed = c.flush()
+			}
+			if failed != nil {
+				c.Close()
+			}
+			<-c.inFlight
+		case <-ended:
+			return
+		}
+	}
+}
+
+func (c *conn) send(r reply) error {
+	if c.w.Available() < 16+len(r.data) {
+		if err := c.SetWriteDeadline(time.Now().Add(writeFor)); err != nil {
+			return err
+		}
+	}
+	var h [16]byte
+	binary.BigEndian.PutUint32(h[0:], magicSimple)
+	binary.BigEndian.PutUint32(h[4:], r.code)
+	binary.BigEndian.PutUint64(h[8:], r.cookie)
+	if _, err := c.w.Write(h[:]); err != nil {
+		return err
+	}
+	if r.code != 0 {
+		return nil
+	}
+	_, err := c.w.Write(r.data)
+	return err
+}
+
+func (c *conn) flush() error {
+	if c.w.Buffered() == 0 {
+		return nil
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(writeFor)); err != nil {
+		return err
+	}
+	return c.w.Flush()
+}
+
+// handshake returns the export the client chose, nil if it left.
+func (s *Server) handshake(c *conn) (*Export, error) {
+	write := func(v ...any) {
+		for _, x := range v {
+			_ = binary.Write(c.w, binary.BigEndian, x) // Flush reports a failure
+		}
+	}
+	write(uint64(magicServer), uint64(magicOption), uint16(flagFixedNewstyle|flagNoZeroes))
+	if err := c.w.Flush(); err != nil {
+		return nil, err
+	}
+	var clientFlags uint32
+	if err := binary.Read(c.r, binary.BigEndian, &clientFlags); err != nil {
+		return nil, fmt.Errorf("handshake: %w", err)
+	}
+	if clientFlags&^(flagFixedNewstyle|flagNoZeroes) != 0 {
+		return nil, fmt.Errorf("handshake: client flags %#x are unknown", clientFlags)
+	}
+	for {
+		var h struct {
+			Magic  uint64
+			Option uint32
+			Length uint32
+		}
+		if err := binary.Read(c.r, binary.BigEndian, &h); err != nil {
+			return nil, fmt.Errorf("handshake: %w", err)
+		}
+		if h.Magic != magicOption {
+			return nil, fmt.Errorf("handshake: option begins with %#x", h.Magic)
+		}
+		if h.Length > maxOption {
+			return nil, fmt.Errorf("handshake: option %d of %d bytes is too long", h.Option, h.Length)
+		}
+		data := make([]byte, h.Length)
+		if _, err := io.ReadFull(c.r, data); err != nil {
+			return nil, fmt.Errorf("handshake: %w", err)
+		}
+		answer := func(kind uint32, payload ...byte) {
+			write(uint64(magicReply), h.Option, kind, uint32(len(payload)), payload)
+		}
+		var chosen *Export
+		switch h.Option {
+		case optExportName:
+			// This option has no way to say no.
+			e := s.export(string(data))
+			if e == nil {
+				return nil, fmt.Errorf("handshake: no export %.60q", data)
+			}
+			write(uint64(e.Size), uint16(transmissionFlags))
+			if clientFlags&flagNoZeroes == 0 {
+				write(make([]byte, 124))
+			}
+			return e, c.w.Flush()
+		case optAbort:
+			answer(repAck)
+			return nil, c.w.Flush()
+		case optList:
+			if len(data) != 0 {
+				answer(repErrInvalid)
+				break
+			}
+			for _, e := range s.Exports {
+				answer(repServer, append(binary.BigEndian.AppendUint32(nil, uint32(len(e.Name))), e.Name...)...)
+			}
+			answer(repAck)
+		case optInfo, optGo:
+			name, ok := infoName(data)
+			if !ok {
+				answer(repErrInvalid)
+				break
+			}
+			e := s.export(name)
+			if e == nil {
+				answer(repUnknown)
+				break
+			}
+			info := binary.BigEndian.AppendUint16(nil, infoExport)
+			info = binary.BigEndian.AppendUint64(info, uint64(e.Size))
+			info = binary.BigEndian.AppendUint16(info, transmissionFlags)
+			answer(repInfo, info...)
+			sizes := binary.BigEndian.AppendUint16(nil, infoBlockSize)
+			for _, n := range []uint32{1, 4096, maxPayload} {
+				sizes = binary.BigEndian.AppendUint32(sizes, n)
+			}
+			answer(repInfo, sizes...)
+			answer(repAck)
+			if h.Option == optGo {
+				chosen = e
+			}
+		default:
+			answer(repErrUnsup)
+		}
+		if err := c.w.Flush(); err != nil {
+			return nil, err
+		}
+		if chosen != nil {
+			return chosen, nil
+		}
+	}
+}
+
+// infoName takes the export's name from the data of INFO and GO: a counted
+// name, then a counted list of the information asked for.
+func infoName(data []byte) (string, bool) {
+	if len(data) < 6 {
+		return "", false
+	}
+	n := binary.BigEndian.Uint32(data)
+	if uint64(n) > uint64(len(data)-6) {
+		return "", false
+	}
+	asked := binary.BigEndian.Uint16(data[4+n:])
+	if len(data) != int(4+n+2)+2*int(asked) {
+		return "", false
+	}
+	return string(data[4 : 4+n]), true
+}
+
+// transmit answers requests until the client leaves.
+func (s *Server) transmit(ctx context.Context, c *conn, e *Export) error {
+	var buf []byte
+	for {
+		// Replies wait while more requests are at hand.
+		if !s.Paced && c.r.Buffered() < 28 {
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+		var h [28]byte
+		if _, err := io.ReadFull(c.r, h[:]); err != nil {
+			return err
+		}
+		if m := binary.BigEndian.Uint32(h[:]); m != magicReq {
+			return fmt.Errorf("request begins with %#x", m)
+		}
+		flags, kind := binary.BigEndian.Uint16(h[4:]), binary.BigEndian.Uint16(h[6:])
+		cookie := binary.BigEndian.Uint64(h[8:])
+		off, n := binary.BigEndian.Uint64(h[16:]), binary.BigEndian.Uint32(h[24:])
+
+		var payload []byte
+		hasData := kind == cmdRead || kind == cmdWrite
+		if kind == cmdWrite && n > maxPayload {
+			return fmt.Errorf("write of %d bytes", n) // its data cannot be told from requests
+		}
+		if hasData && n <= maxPayload {
+			if s.Paced && kind == cmdRead {
+				payload = make([]byte, n) // in use until the reply leaves
+			} else {
+				if cap(buf) < int(n) {
+					buf = make([]byte, n)
+				}
+				payload = buf[:n]
+			}
+		}
+		if kind == cmdWrite {
+			if _, err := io.ReadFull(c.r, payload); err != nil {
+				return fmt.Errorf("data of a write: %w", err)
+			}
+		}
+		if kind == cmdDisc {
+			return c.flush()
+		}
+
+		now := s.clock()
+		latency, code := e.do(now, kind, flags, off, n, payload)
+		r := reply{code: code, cookie: cookie}
+		if kind == cmdRead {
+			r.data = payload
+		}
+		if !s.Paced {
+			if err := c.send(r); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case c.inFlight <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s.pacer.add(now+latency, c, r)
+	}
+}
+
+// do carries out a request and returns the device's latency and the error code.
+func (e *Export) do(now int64, kind, flags uint16, off uint64, n uint32, payload []byte) (latency int64, code uint32) {
+	var err error
+	size := uint64(e.Size)
+	fua := flags&cmdFlagFUA != 0
+	inRange := off <= size && uint64(n) <= size-off
+	switch {
+	case flags&^(cmdFlagFUA|cmdFlagNoHole) != 0:
+		code = errInval
+	case kind == cmdFlush:
+		latency, err = e.flush(now)
+	case kind != cmdRead && kind != cmdWrite && kind != cmdTrim && kind != cmdWriteZeroes:
+		code = errInval
+	case !inRange && (kind == cmdWrite || kind == cmdWriteZeroes):
+		code = errNoSpace
+	case !inRange || n == 0:
+		code = errInval
+	case kind == cmdRead && n > maxPayload:
+		code = errOverflow
+	case kind == cmdRead:
+		latency, err = e.read(now, payload, int64(off))
+	case kind == cmdWrite:
+		latency, err = e.write(now, payload, int64(off), fua)
+	case kind == cmdTrim:
+		latency, err = e.trim(now, int64(off), int64(n))
+	case kind == cmdWriteZeroes:
+		latency, err = e.zero(now, int64(off), int64(n), flags&cmdFlagNoHole == 0, fua)
+	}
+	switch {
+	case errors.Is(err, emulator.ErrNoSpace):
+		code = errNoSpace
+	case errors.Is(err, emulator.ErrWornOut):
+		code = errPerm // read-only
+	case err != nil:
+		code = errIO
+	}
+	if code != 0 {
+		e.failed()
+	}
+	return latency, code
+}
