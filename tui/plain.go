@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"reprise/checks"
 	"reprise/runner/event"
@@ -131,7 +133,8 @@ func bytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 // printable keeps control characters of foreign programs off the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		// Besides control characters: those that reorder or join text (Cf).
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Cf, r) || r == utf8.RuneError {
 			return '·'
 		}
 		return r
