@@ -318,15 +318,20 @@ func (r *Run) Running() []*Step {
 	return out
 }
 
-// Elapsed is how long the run has taken.
-func (r *Run) Elapsed(now time.Time) time.Duration {
-	switch {
-	case r.Started.IsZero():
+// since is the time from the run's start.
+func (r *Run) since(now time.Time) time.Duration {
+	if r.Started.IsZero() {
 		return 0
-	case r.End != nil:
-		return time.Duration(r.End.Seconds * float64(time.Second))
 	}
 	return max(0, now.Sub(r.Started))
+}
+
+// Elapsed is how long the run has taken.
+func (r *Run) Elapsed(now time.Time) time.Duration {
+	if r.End != nil {
+		return time.Duration(r.End.Seconds * float64(time.Second))
+	}
+	return r.since(now)
 }
 
 // Left estimates the time the run still needs, if as many steps go on side by
