@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ event log.`,
   reprise replay latest --speed 0       at once, without waiting`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if speed < 0 || speed != speed {
+			if speed < 0 || math.IsNaN(speed) {
 				return fail(ExitUsage, fmt.Errorf("--speed %g: time does not run backwards", speed), "0 does not wait at all")
 			}
 			ref := "latest"

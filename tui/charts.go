@@ -19,6 +19,7 @@ type chartsPane struct {
 	experiment *Experiment
 	metric     map[string]int // chosen metric by experiment
 	form       form
+	slice      int // of the metrics that are too much for one chart
 	last       drawing
 }
 
@@ -34,12 +35,12 @@ type drawing struct {
 // draw draws m, or gives the last drawing where nothing has changed. One of
 // very many cells is drawn anew four times a second at most.
 func (p *chartsPane) draw(m *Metric, w, h int, l *look) ([]string, string) {
-	of := fmt.Sprint(p.experiment.Name(), m.Name, m.Unit, p.form, w, h, l.Name)
+	of := fmt.Sprint(p.experiment.Name(), m.Name, m.Unit, p.form, p.slice, w, h, l.Name)
 	const many, often = 500, 250 * time.Millisecond
 	if of == p.last.of && (m.N == p.last.n || m.N > p.last.n && len(m.Cells) > many && l.now.Sub(p.last.at) < often) {
 		return p.last.lines, p.last.about
 	}
-	a := arrange(m)
+	a := arrange(m, p.slice)
 	f := p.form
 	if f == automatic {
 		f = a.suits()
@@ -76,29 +77,50 @@ func (p *chartsPane) chosen() *Metric {
 	if p.experiment == nil || len(p.experiment.Metrics) == 0 {
 		return nil
 	}
-	return p.experiment.Metrics[p.metric[p.experiment.Name()]%len(p.experiment.Metrics)]
+	return p.experiment.Metrics[p.index()]
+}
+
+// index is the place of the metric shown: the one chosen, or that of the
+// experiment's first claim, or the first.
+func (p *chartsPane) index() int {
+	if at, chosen := p.metric[p.experiment.Name()]; chosen {
+		return at % len(p.experiment.Metrics)
+	}
+	for _, c := range p.run.Claims {
+		if c.Experiment != p.experiment {
+			continue
+		}
+		for _, r := range c.Results {
+			if at := slices.IndexFunc(p.experiment.Metrics, func(m *Metric) bool { return m.Name == r.Metric }); at >= 0 {
+				return at
+			}
+		}
+	}
+	return 0
 }
 
 func (p *chartsPane) turn(by int) {
 	if p.experiment == nil || len(p.experiment.Metrics) == 0 {
 		return
 	}
-	n, name := len(p.experiment.Metrics), p.experiment.Name()
-	p.metric[name] = (p.metric[name]%n + by + n) % n
+	n := len(p.experiment.Metrics)
+	p.metric[p.experiment.Name()] = (p.index() + by + n) % n
+	p.slice = 0
 }
 
 func (p *chartsPane) title(*look) string {
 	if p.chosen() == nil {
 		return ""
 	}
-	n := len(p.experiment.Metrics)
-	return fmt.Sprintf("%s · metric %d of %d", p.experiment.Name(), p.metric[p.experiment.Name()]%n+1, n)
+	return fmt.Sprintf("%s · metric %d of %d", p.experiment.Name(), p.index()+1, len(p.experiment.Metrics))
 }
 
 func (p *chartsPane) actions() []action {
 	return []action{
 		act("j ↓ →", "next metric", func() { p.turn(1) }, "j", "down", "right"),
 		act("k ↑ ←", "metric before", func() { p.turn(-1) }, "k", "up", "left"),
+		act("]", "next slice of many series", func() { p.slice++ }, "]"),
+		act("[", "slice before", func() { p.slice-- }, "["),
 		act("v", "lines, bars, distribution, heat map", func() { p.form = (p.form + 1) % form(len(formNames)) }, "v"),
 	}
 }
@@ -141,17 +163,24 @@ func (m *Metric) latest() []float64 {
 }
 
 // arrangement is a metric's cells laid out: which label is the x axis, and
-// which labels tell the series apart.
+// which labels tell the series apart. A metric of too many series for one
+// chart is cut into slices; the arrangement is of one of them.
 type arrangement struct {
-	metric *Metric
+	cells  []*Cell
+	n      int
 	axis   string // numeric label with the most values, "" if there is none
 	by     []string
 	x      []float64 // of each cell
 	points int       // distinct values on the axis
+	slice  string    // the labels all cells have in common, "" if there is one slice
 }
 
-func arrange(m *Metric) arrangement {
-	a := arrangement{metric: m}
+// mostSeries is how many series one chart shows.
+const mostSeries = 12
+
+func arrange(m *Metric, slice int) arrangement {
+	a := arrangement{cells: m.Cells, n: m.N}
+	distinct := map[string]int{}
 	for _, label := range m.Labels {
 		values := map[string]bool{}
 		for _, c := range m.Cells {
@@ -160,6 +189,7 @@ func arrange(m *Metric) arrangement {
 		if len(values) < 2 {
 			continue
 		}
+		distinct[label] = len(values)
 		a.by = append(a.by, label)
 		if x := numbers(m.Cells, label); x != nil && len(values) > a.points {
 			a.axis, a.x, a.points = label, x, len(values)
@@ -168,7 +198,34 @@ func arrange(m *Metric) arrangement {
 	if a.axis != "" {
 		a.by = slices.DeleteFunc(a.by, func(label string) bool { return label == a.axis })
 	}
+	if names, _ := a.groups(a.by); len(names) > mostSeries && len(a.by) > 1 {
+		a.cut(distinct, slice)
+	}
 	return a
+}
+
+// cut keeps the series of one label, the one that has the most values a chart
+// can show, at one combination of the other labels.
+func (a *arrangement) cut(distinct map[string]int, slice int) {
+	keep := ""
+	for _, label := range a.by {
+		if keep == "" || distinct[label] <= mostSeries && (distinct[keep] > mostSeries || distinct[label] > distinct[keep]) {
+			keep = label
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(a.by), func(label string) bool { return label == keep })
+	names, members := a.groups(others)
+	at := (slice%len(names) + len(names)) % len(names)
+	var cells []*Cell
+	var x []float64
+	for _, i := range members[names[at]] {
+		cells = append(cells, a.cells[i])
+		if a.axis != "" {
+			x = append(x, a.x[i])
+		}
+	}
+	a.cells, a.x, a.by = cells, x, []string{keep}
+	a.slice = fmt.Sprintf("%s (slice %d of %d)", names[at], at+1, len(names))
 }
 
 // numbers reads a label of all cells as numbers of one unit, or sizes; nil if
@@ -204,7 +261,7 @@ func (a arrangement) suits() form {
 		return asHeat
 	case a.points >= 3:
 		return asLines
-	case len(a.metric.Cells) == 1 && a.metric.N >= 16:
+	case len(a.cells) == 1 && a.n >= 16:
 		return asDistribution
 	}
 	return asBars
@@ -229,7 +286,7 @@ func cellName(c *Cell, labels []string) string {
 // groups gathers the cells by the labels that tell series apart.
 func (a arrangement) groups(labels []string) (names []string, members map[string][]int) {
 	members = map[string][]int{}
-	for i, c := range a.metric.Cells {
+	for i, c := range a.cells {
 		name := cellName(c, labels)
 		if _, known := members[name]; !known {
 			names = append(names, name)
@@ -242,7 +299,12 @@ func (a arrangement) groups(labels []string) (names []string, members map[string
 // draw draws the metric in a form and says what it shows; nil where the form
 // does not apply.
 func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about string) {
-	cells := a.metric.Cells
+	cells := a.cells
+	defer func() {
+		if a.slice != "" {
+			about += ", " + a.slice
+		}
+	}()
 	switch f {
 	case asLines:
 		if a.axis == "" {
@@ -259,7 +321,7 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 			}
 			series = append(series, s)
 		}
-		return legend(series, chart.Line(series, w, h-1, l.paint), w, l), "by " + printable(a.axis)
+		return withLegend(series, w, h, l), "by " + printable(a.axis)
 	case asBars:
 		by := a.by
 		if a.axis != "" {
@@ -290,7 +352,7 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 			}
 			series = append(series, chart.CDF(name, sample))
 		}
-		return legend(series, chart.Line(series, w, h-1, l.paint), w, l), "share of values up to"
+		return withLegend(series, w, h, l), "share of values up to"
 	case asHeat:
 		if a.axis == "" {
 			return nil, ""
@@ -311,17 +373,31 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 	return nil, ""
 }
 
-// legend puts the series' letters and names below a chart.
-func legend(series []chart.Series, drawn []string, w int, l *look) []string {
+// withLegend draws lines and below them the series' letters and names, in a
+// third of the room at most.
+func withLegend(series []chart.Series, w, h int, l *look) []string {
+	if len(series) == 1 {
+		return chart.Line(series, w, h, l.paint)
+	}
+	var legend []string
+	line, used := "", 0
+	for n, s := range series {
+		need := len([]rune(s.Name)) + 4
+		if used > 0 && used+need > w {
+			legend = append(legend, line)
+			line, used = "", 0
+		}
+		line += l.paint(n, string(chart.Letter(n))) + " " + s.Name + "  "
+		used += need
+	}
+	legend = append(legend, line)
+	if most := max(1, h/3); len(legend) > most {
+		legend = legend[:most]
+		legend[most-1] = fit(legend[most-1], w-1) + "…"
+	}
+	drawn := chart.Line(series, w, h-len(legend), l.paint)
 	if drawn == nil {
 		return nil
 	}
-	var b strings.Builder
-	for n, s := range series {
-		if n > 0 {
-			b.WriteString("  ")
-		}
-		b.WriteString(l.paint(n, string(chart.Letter(n))) + " " + s.Name)
-	}
-	return append(drawn, fit(b.String(), w))
+	return append(drawn, legend...)
 }

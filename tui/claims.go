@@ -126,7 +126,7 @@ func claimLines(l *look, c *Claim, several, selected, focused bool, w int) []str
 	}
 	for i, r := range c.Results {
 		if !selected && i > 0 {
-			lines = append(lines, l.Dim.Render(fit(fmt.Sprintf("    and %d more checks", len(c.Results)-1), w)))
+			lines = append(lines, l.Dim.Render(fit(fmt.Sprintf("    and %d more", len(c.Results)-1), w)))
 			break
 		}
 		lines = append(lines, resultLines(l, r, selected, w)...)
@@ -188,8 +188,11 @@ func bound(v *float64, open string) string {
 }
 
 func unit(u string) string {
-	if u == "" || u == "1" {
+	switch u {
+	case "", "1":
 		return ""
+	case "%", "x":
+		return u
 	}
 	return " " + printable(u)
 }

@@ -80,7 +80,7 @@ type helpGroup struct {
 
 func helpLines(groups []helpGroup, t *Theme, w int) []string {
 	var blocks [][]string
-	const keyWidth, blockWidth = 10, 38
+	const keyWidth, blockWidth = 10, 46
 	for _, g := range groups {
 		if len(g.actions) == 0 {
 			continue

@@ -399,7 +399,7 @@ func (m *model) actions() []action {
 	all := []action{
 		act("?", "help", func() { m.overlay, m.scroll = helpOverlay, 0 }, "?"),
 		on("q", "leave", m.quit, "q"),
-		on("ctrl-c", "stop the run and leave; again: kill", func() tea.Cmd { return m.stop(true) }, "ctrl+c"),
+		on("ctrl-c", "stop, leave; again: kill", func() tea.Cmd { return m.stop(true) }, "ctrl+c"),
 		act("T", "next theme", func() {
 			m.theme, m.auto = m.theme.next(), false
 			m.message = "theme " + m.theme.Name
@@ -412,13 +412,13 @@ func (m *model) actions() []action {
 		all = append(all, on("c", "cancel the run", m.cancelRun, "c"))
 	}
 	if !m.busy() && m.job != nil && m.job.ours() {
-		all = append(all, on("r", "run again: what has finished is reused", func() tea.Cmd { return m.begin(m.job) }, "r"))
+		all = append(all, on("r", "run again, reusing what is done", func() tea.Cmd { return m.begin(m.job) }, "r"))
 	}
 	if len(m.run.Warnings) > 0 {
 		all = append(all, act("W", "warnings", func() { m.overlay, m.scroll = warningsOverlay, 0 }, "W"))
 	}
 	if m.job != nil && m.job.Command != "" {
-		all = append(all, on("y", "copy the command of this run", func() tea.Cmd {
+		all = append(all, on("y", "copy its command", func() tea.Cmd {
 			m.message = "copied: " + m.job.Command
 			return tea.SetClipboard(m.job.Command)
 		}, "y"))

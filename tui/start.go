@@ -104,7 +104,8 @@ func (v *startView) lay() {
 	experiments := map[string]string{}
 	params := map[string]field{}
 	for _, a := range v.chosen {
-		for id, e := range a.Experiments {
+		for _, id := range a.ExperimentIDs() {
+			e := a.Experiments[id]
 			if _, has := e.Profiles[v.choice.Profile]; !has {
 				continue
 			}
@@ -117,10 +118,15 @@ func (v *startView) lay() {
 				continue
 			}
 			for _, name := range e.ParamNames(v.choice.Profile) {
-				if _, known := params[name]; !known {
-					value, about := paramValue(e, v.choice.Profile, name)
-					params[name] = field{kind: paramField, name: name, about: about, value: value}
+				value, about := paramValue(e, v.choice.Profile, name)
+				f, known := params[name]
+				if !known {
+					f = field{kind: paramField, name: name, about: about, value: value}
+				} else if f.value != value {
+					f.value = ""
+					f.about = "differs between experiments; " + about
 				}
+				params[name] = f
 			}
 		}
 	}
@@ -133,6 +139,7 @@ func (v *startView) lay() {
 	for _, id := range ids {
 		fields = append(fields, field{kind: experimentField, name: id, about: experiments[id]})
 	}
+	delete(params, "seeds") // the manifest's way to write several values of seed
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		fields = append(fields, params[name])
 	}

@@ -1,6 +1,9 @@
 package tui
 
 import (
+	"cmp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +35,7 @@ func (s StepState) Ended() bool { return s > Running }
 // Step is what is known of one step.
 type Step struct {
 	ID         string // as in the plan: artifact/experiment[/point][/name]
-	Short      string // ID without artifact and experiment
+	Short      string // what tells it from the experiment's other steps
 	Experiment *Experiment
 
 	State    StepState
@@ -201,6 +204,7 @@ func (r *Run) Apply(e event.Event) {
 				claim.Experiment, claim.Statement, claim.Source = x, c.Statement, c.Source
 			}
 		}
+		r.sortClaims()
 	case event.StepReused:
 		s := r.step(v.Step)
 		s.Reason, s.Seconds, s.N, s.Log = "reused from run "+v.From, v.Seconds, v.Observations, v.Log
@@ -262,16 +266,30 @@ func (r *Run) step(id string) *Step {
 	artifact, rest, _ := strings.Cut(id, "/")
 	experiment, short, _ := strings.Cut(rest, "/")
 	x := r.experiment(artifact, experiment)
-	s := &Step{ID: id, Short: short, Experiment: x}
-	if short == "" {
-		s.Short = experiment
-	}
+	s := &Step{ID: id, Short: shortName(experiment, short), Experiment: x}
 	r.steps[id] = s
 	r.Steps = append(r.Steps, s)
 	x.Steps = append(x.Steps, s)
 	x.Count[Waiting]++
 	r.Count[Waiting]++
 	return s
+}
+
+// shortName is a step's point and name without the axes whose values speak
+// for themselves: policy=lru,seed=1 is lru, seed=1.
+func shortName(experiment, rest string) string {
+	if rest == "" {
+		return experiment
+	}
+	var parts []string
+	for part := range strings.SplitSeq(rest, ",") {
+		axis, value, is := strings.Cut(part, "=")
+		if _, err := strconv.ParseFloat(value, 64); is && err != nil && value != "" && !strings.ContainsAny(axis, "/ ") {
+			part = value
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (r *Run) experiment(artifact, id string) *Experiment {
@@ -294,6 +312,16 @@ func (r *Run) claim(artifact, id string) *Claim {
 		r.Claims = append(r.Claims, c)
 	}
 	return c
+}
+
+// sortClaims puts the claims in the order of their artifacts and ids: C2
+// before C10.
+func (r *Run) sortClaims() {
+	slices.SortStableFunc(r.Claims, func(a, b *Claim) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(r.Start.Artifacts, a.Artifact), slices.Index(r.Start.Artifacts, b.Artifact)),
+			cmp.Compare(len(a.Claim), len(b.Claim)), cmp.Compare(a.Claim, b.Claim))
+	})
 }
 
 // Total is the number of steps of the run.
