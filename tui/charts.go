@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -272,7 +273,7 @@ func cellName(c *Cell, labels []string) string {
 	var parts []string
 	for _, name := range labels {
 		v := c.Labels[name]
-		if len(labels) > 1 {
+		if _, err := strconv.ParseFloat(v, 64); err == nil && len(labels) > 1 {
 			v = name + "=" + v
 		}
 		parts = append(parts, printable(v))
@@ -329,7 +330,7 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 		}
 		var list []chart.Bar
 		for _, c := range cells {
-			b := chart.Bar{Name: cellName(c, by), Value: c.Mean, Note: fmt.Sprintf("n=%d", c.N)}
+			b := chart.Bar{Name: middle(cellName(c, by), w/3), Value: c.Mean, Note: fmt.Sprintf("n=%d", c.N)}
 			if low, high, ok := c.Interval(); ok {
 				b.Low, b.High = low, high
 				b.Note = "±" + chart.Number(high-c.Mean) + " " + b.Note

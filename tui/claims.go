@@ -36,13 +36,13 @@ func tally(n map[checks.Outcome]int) string {
 	var parts []string
 	for _, o := range outcomes {
 		if n[o] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", Glyph(o), n[o]))
+			parts = append(parts, fmt.Sprintf("%s%d", Glyph(o), n[o]))
 		}
 	}
 	if n[""] > 0 {
-		parts = append(parts, fmt.Sprintf("· %d", n[""]))
+		parts = append(parts, fmt.Sprintf("·%d", n[""]))
 	}
-	return strings.Join(parts, "  ")
+	return strings.Join(parts, " ")
 }
 
 func (p *claimsPane) claims() []*Claim {

@@ -221,7 +221,7 @@ func (p *logsPane) view(l *look, _ bool, w, h int) []string {
 		about = "on " + s.Node + ": " + about
 	}
 	if s.MaxRSS > 0 {
-		about += fmt.Sprintf("; %s, %s", took(s.Seconds), bytes(s.MaxRSS))
+		about += fmt.Sprintf("; %s, %s", took(s.Seconds), memory(s.MaxRSS))
 	}
 	if s.State == Running && s.Progress.Step != "" {
 		about = Progress(s.Progress, s.Elapsed(l.now))
@@ -280,7 +280,7 @@ func (p *logsPane) fill(w int) {
 	p.made = made
 	p.lines = nil
 	source := p.text.lines
-	if len(source) == 0 && p.text.err != nil {
+	if len(source) == 0 && (p.text.err != nil || p.step.Log == "") {
 		for _, line := range p.step.Tail {
 			source = append(source, clean(line))
 		}

@@ -84,7 +84,7 @@ func (p *Plain) Show(e event.Event) {
 		delete(p.beat, v.Step)
 		switch v.Status {
 		case event.Done:
-			p.line(e.Time, "%s %s done in %s (%d observations, %s)", p.count(), v.Step, took(v.Seconds), v.Observations, bytes(v.MaxRSS))
+			p.line(e.Time, "%s %s done in %s (%d observations, %s)", p.count(), v.Step, took(v.Seconds), v.Observations, memory(v.MaxRSS))
 		case event.Failed:
 			p.line(e.Time, "%s %s %s: %s", p.count(), v.Step, p.paint.bad("failed"), printable(v.Error))
 			p.tail(v)
@@ -189,7 +189,7 @@ func Glyph(o checks.Outcome) string {
 	return "–"
 }
 
-func bytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+func memory(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 // printable keeps control characters of foreign programs off the terminal.
 func printable(s string) string {

@@ -2,7 +2,7 @@ package tui
 
 import (
 	"bufio"
-	stdbytes "bytes"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,7 +75,7 @@ func ReadRecorded(path string) (*Recorded, error) {
 
 func holdsAny(line []byte, texts ...string) bool {
 	for _, t := range texts {
-		if stdbytes.Contains(line, []byte(t)) {
+		if bytes.Contains(line, []byte(t)) {
 			return true
 		}
 	}

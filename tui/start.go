@@ -123,8 +123,7 @@ func (v *startView) lay() {
 				if !known {
 					f = field{kind: paramField, name: name, about: about, value: value}
 				} else if f.value != value {
-					f.value = ""
-					f.about = "differs between experiments; " + about
+					f.value = "differs between experiments"
 				}
 				params[name] = f
 			}

@@ -284,7 +284,8 @@ func shortName(experiment, rest string) string {
 	var parts []string
 	for part := range strings.SplitSeq(rest, ",") {
 		axis, value, is := strings.Cut(part, "=")
-		if _, err := strconv.ParseFloat(value, 64); is && err != nil && value != "" && !strings.ContainsAny(axis, "/ ") {
+		number, _, _ := strings.Cut(value, "/") // the name of a shell step follows
+		if _, err := strconv.ParseFloat(number, 64); is && err != nil && value != "" && !strings.ContainsAny(axis, "/ ") {
 			part = value
 		}
 		parts = append(parts, part)
