@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,24 +13,35 @@ import (
 )
 
 // BenchmarkRedraw is the time from a key to the screen it leads to, in a run
-// of 10,000 steps: cursor, panes, filter, chart.
+// of 10,000 steps: cursor, panes, filter, chart. On a machine that does other
+// work the process's own time tells more than the wall clock's.
 func BenchmarkRedraw(b *testing.B) {
 	m := watching(b, still("default"), many(10_000), 120, 40)
 	keys := []string{"j", "ctrl+d", "G", "k", "g", "4", "v", "2", "3", "1", "/", "7", "enter", "esc", "z", "z"}
-	var times []time.Duration
+	var wall, cpu []time.Duration
 	for i := 0; b.Loop(); i++ {
-		began := time.Now()
+		began, used := time.Now(), cpuTime(b)
 		m.Update(keystroke(keys[i%len(keys)]))
 		m.View()
-		times = append(times, time.Since(began))
+		wall, cpu = append(wall, time.Since(began)), append(cpu, cpuTime(b)-used)
 	}
-	slices.Sort(times)
-	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+	for name, times := range map[string][]time.Duration{"p99-wall-µs": wall, "p99-cpu-µs": cpu} {
+		slices.Sort(times)
+		b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), name)
+	}
 	runtime.GC()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	b.ReportMetric(float64(mem.HeapAlloc)/(1<<20), "MiB-heap")
 	runtime.KeepAlive(m)
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkRedrawUnderLoad is a frame in which 2,500 events have come: 50,000

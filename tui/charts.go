@@ -329,7 +329,11 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 			by = append(slices.Clone(by), a.axis)
 		}
 		var list []chart.Bar
-		for _, c := range cells {
+		for i, c := range cells {
+			if i > h { // Bars only counts the rest
+				list = append(list, chart.Bar{})
+				continue
+			}
 			b := chart.Bar{Name: middle(cellName(c, by), w/3), Value: c.Mean, Note: fmt.Sprintf("n=%d", c.N)}
 			if low, high, ok := c.Interval(); ok {
 				b.Low, b.High = low, high
