@@ -6,6 +6,9 @@ import "github.com/spf13/cobra"
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(),
+		a.uiCommand(),
+		a.attachCommand(),
+		a.replayCommand(),
 		a.listCommand(),
 		a.showCommand(),
 		a.lintCommand(),

@@ -105,13 +105,20 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `Reprise reads a paper's artifact manifest, runs its experiments on the machines
 it asks for, and says, claim by claim, whether the published figure was
 reproduced.`,
-		Example: `  reprise run                        every artifact, kick profile, this machine
+		Example: `  reprise                            choose and watch runs, in a terminal
+  reprise run                        every artifact, kick profile, this machine
   reprise run codesign --profile local
   reprise list                       the artifacts and what they claim
   reprise lint my/artifact.yaml      every mistake in a manifest, with its place`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.interactive() {
+				return a.home(cmd.Context(), looks{}, "")
+			}
+			return cmd.Help()
+		},
 	}
 	root.AddCommand(a.commands()...)
 	return root

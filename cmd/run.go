@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"reprise/artifacts"
@@ -32,6 +34,7 @@ type runFlags struct {
 	json     bool
 	headless bool
 	store    string
+	looks    looks
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -47,6 +50,10 @@ Results are kept by the content of what was run: parameters, commands, sources.
 What has been measured before is reused; every step that does run says why.
 Ctrl-C stops the running steps and keeps what has finished; a second Ctrl-C
 ends at once.
+
+In a terminal the run is shown live: ? lists the keys. With --plain, in CI, with
+TERM=dumb and where input or output is no terminal it prints a line for every
+change instead.
 
 Exit codes: 0 every decided claim reproduced, 1 a claim not or only partly
 reproduced, 2 usage, 3 invalid manifest, 4 a step failed, 5 machine, disk or
@@ -67,8 +74,38 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the steps and why each would run, and end")
 	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
-	flags.StringVar(&f.store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
+	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
+	storeFlag(flags, &f.store)
+	f.looks.flags(flags)
 	return c
+}
+
+func storeFlag(flags *pflag.FlagSet, store *string) {
+	flags.StringVar(store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
+}
+
+// command is the command line that makes the same run.
+func (f runFlags) command(args []string) string {
+	words := append([]string{"reprise", "run"}, args...)
+	words = append(words, "--profile", f.profile)
+	if len(f.only) > 0 {
+		words = append(words, "--only", strings.Join(f.only, ","))
+	}
+	for _, p := range f.params {
+		words = append(words, "--param", p)
+	}
+	if f.fresh {
+		words = append(words, "--fresh")
+	}
+	if f.store != "" {
+		words = append(words, "--store", f.store)
+	}
+	for i, w := range words {
+		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`") {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error {
@@ -76,63 +113,110 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err != nil {
 		return err
 	}
+	s, err := a.prepare(manifests, f)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.printPlan(s.plan, s.engine.Store, f)
+	}
+	a.onForcedExit(s.node.Kill)
+	switch {
+	case f.json:
+		lines := json.NewEncoder(a.stdout)
+		err = s.execute(cmd.Context(), func(e event.Event) { _ = lines.Encode(e) })
+	case a.interactive() && !f.headless:
+		err = a.live(cmd.Context(), f.looks, tui.Options{Job: s.job(f.command(args))})
+	default:
+		plain := a.plain(a.stderr)
+		err = s.execute(cmd.Context(), plain.Show)
+		plain.Close()
+	}
+	if err != nil {
+		return fail(ExitInfrastructure, err)
+	}
+	if !f.json {
+		a.printVerdicts(s.artifacts(), s.summary.Verdicts, s.summary.Dir)
+	}
+	if code := exitCode(s.summary); code != ExitOK {
+		return fail(code, nil)
+	}
+	return nil
+}
+
+// session is a plan and what it takes to execute it, as often as asked.
+type session struct {
+	plan    *runner.Plan
+	engine  *runner.Engine
+	node    *node.Local
+	summary runner.Summary // of the last time
+}
+
+// prepare plans a run of the manifests.
+func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, error) {
 	params, err := parseParams(f.params)
 	if err != nil {
-		return fail(ExitUsage, err, "write --param name=value")
+		return nil, fail(ExitUsage, err, "write --param name=value")
 	}
 	if f.jobs < 1 {
-		return fail(ExitUsage, fmt.Errorf("--jobs %d: at least one step has to run", f.jobs))
+		return nil, fail(ExitUsage, fmt.Errorf("--jobs %d: at least one step has to run", f.jobs))
 	}
 	here := node.NewLocal()
 	plan, err := runner.NewPlan(manifests, runner.Options{
 		Profile: f.profile, Only: f.only, Params: params, Platform: here.Platform(), SourceKey: source.Key,
 	})
 	if err != nil {
-		return fail(ExitUsage, err)
+		return nil, fail(ExitUsage, err)
 	}
 	if len(plan.Steps) == 0 {
-		return fail(ExitUsage, fmt.Errorf("no experiment has a profile %q", f.profile), "reprise show NAME lists an artifact's profiles")
+		return nil, fail(ExitUsage, fmt.Errorf("no experiment has a profile %q", f.profile), "reprise show NAME lists an artifact's profiles")
 	}
-	root, err := a.storeDir(f.store)
+	kept, err := a.openStore(f.store)
 	if err != nil {
-		return err
-	}
-	kept, err := store.Open(root)
-	if err != nil {
-		return fail(ExitInfrastructure, err, "choose another folder with --store")
-	}
-	if f.dryRun {
-		return a.printPlan(plan, kept, f)
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fail(ExitInfrastructure, err)
+		return nil, fail(ExitInfrastructure, err)
 	}
-	engine := &runner.Engine{
+	return &session{plan: plan, node: here, engine: &runner.Engine{
 		Store: kept, Node: here, Self: self, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
-		Fetch: source.Cache{Dir: filepath.Join(root, "sources")}.Fetch,
-	}
-	a.onForcedExit(here.Kill)
+		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
+	}}, nil
+}
 
-	var show event.Subscriber
-	switch {
-	case f.json:
-		lines := json.NewEncoder(a.stdout)
-		show = func(e event.Event) { _ = lines.Encode(e) }
-	default:
-		show = tui.NewPlain(a.stderr, a.color).Show
+// execute runs the plan. What has finished once is reused the next time.
+func (s *session) execute(ctx context.Context, show event.Subscriber) error {
+	var err error
+	s.summary, err = s.engine.Execute(ctx, s.plan, exitCode, show)
+	s.engine.Fresh = false
+	return err
+}
+
+// artifacts lists what the session runs, by name.
+func (s *session) artifacts() []string {
+	var ids []string
+	for _, m := range s.plan.Artifacts {
+		ids = append(ids, m.Artifact)
 	}
-	summary, err := engine.Execute(cmd.Context(), plan, exitCode, show)
+	return ids
+}
+
+// job is the session as the terminal UI runs it.
+func (s *session) job(command string) *tui.Job {
+	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Kill: s.node.Kill}
+}
+
+func (a *app) openStore(flag string) (*store.Store, error) {
+	root, err := a.storeDir(flag)
 	if err != nil {
-		return fail(ExitInfrastructure, err)
+		return nil, err
 	}
-	if !f.json {
-		a.printVerdicts(plan, summary)
+	kept, err := store.Open(root)
+	if err != nil {
+		return nil, fail(ExitInfrastructure, err, "choose another folder with --store")
 	}
-	if code := exitCode(summary); code != ExitOK {
-		return fail(code, nil)
-	}
-	return nil
+	return kept, nil
 }
 
 // loadAll loads the manifests the arguments name, all shipped ones without
@@ -234,10 +318,15 @@ func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags) error {
 	return nil
 }
 
-func (a *app) printVerdicts(p *runner.Plan, s runner.Summary) {
+// printVerdicts prints the table of verdicts of a run and where its records are.
+func (a *app) printVerdicts(ids []string, verdicts map[string][]checks.Verdict, dir string) {
 	var list []tui.Artifact
-	for _, m := range p.Artifacts {
-		list = append(list, tui.Artifact{Name: m.Artifact, Verdicts: s.Verdicts[m.Artifact]})
+	claims := map[checks.Outcome]int{}
+	for _, id := range ids {
+		list = append(list, tui.Artifact{Name: id, Verdicts: verdicts[id]})
+		for _, v := range verdicts[id] {
+			claims[v.Outcome]++
+		}
 	}
 	width := 100
 	if out, ok := a.stdout.(*os.File); ok && a.terminal {
@@ -245,20 +334,20 @@ func (a *app) printVerdicts(p *runner.Plan, s runner.Summary) {
 			width = w
 		}
 	}
-	if len(s.Claims) > 0 {
+	if len(claims) > 0 {
 		fmt.Fprintln(a.stdout)
 		tui.Verdicts(a.stdout, list, width, a.color)
 		fmt.Fprintln(a.stdout)
 	}
-	fmt.Fprintf(a.stdout, "%s. Records: %s\n", tally(s), s.Dir)
+	fmt.Fprintf(a.stdout, "%s. Records: %s\n", tally(claims), dir)
 }
 
 // tally counts the verdicts in words.
-func tally(s runner.Summary) string {
+func tally(claims map[checks.Outcome]int) string {
 	var parts []string
 	total := 0
 	for _, o := range []checks.Outcome{checks.Reproduced, checks.Partial, checks.Inconclusive, checks.NotReproduced, checks.Error, checks.Skipped} {
-		if n := s.Claims[o]; n > 0 {
+		if n := claims[o]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o))
 			total += n
 		}

@@ -87,6 +87,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: e.Node.Platform(),
 		CPUs: runtime.NumCPU(), Folder: run.Dir, Steps: len(p.Steps),
 	})
+	log.Emit(planned(p))
 	x.walk(ctx)
 	x.sum.Interrupted = ctx.Err() != nil
 	for _, m := range p.Artifacts {
@@ -104,6 +105,29 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	}
 	log.Emit(end)
 	return x.sum, errors.Join(log.Err(), run.Close())
+}
+
+// planned is the plan as the log has it.
+func planned(p *Plan) event.Planned {
+	steps := map[ExperimentID][]string{}
+	for _, s := range p.Steps {
+		id := ExperimentID{s.Artifact, s.Experiment}
+		steps[id] = append(steps[id], s.ID)
+	}
+	var out event.Planned
+	for _, m := range p.Artifacts {
+		for _, id := range m.ExperimentIDs() {
+			at := ExperimentID{m.Artifact, id}
+			e := event.PlannedExperiment{Artifact: m.Artifact, Experiment: id, Title: m.Experiments[id].Title, Left: p.Left[at], Steps: steps[at]}
+			for _, claim := range m.ClaimIDs() {
+				if c := m.Claims[claim]; c.Experiment == id {
+					e.Claims = append(e.Claims, event.PlannedClaim{Claim: claim, Statement: c.Statement, Source: c.Source})
+				}
+			}
+			out.Experiments = append(out.Experiments, e)
+		}
+	}
+	return out
 }
 
 // execution is the state of one walk over a plan; only walk's goroutine
@@ -267,7 +291,7 @@ func (x *execution) step(ctx context.Context, s *Step, blocked string, inputs []
 		if result != nil {
 			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
 				o.status, o.reused, o.dir = event.Done, true, result.Dir
-				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
 				o.observations = x.observe(s, list)
 				return o
 			} else {
@@ -401,7 +425,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	if err != nil {
 		return fail(event.InfrastructureFailure, err)
 	}
-	o.dir = result.Dir
+	o.dir, end.Log = result.Dir, result.Dir
 	end.Status, end.Observations = event.Done, len(list)
 	return x.observe(s, list)
 }

@@ -7,80 +7,151 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"reprise/checks"
 	"reprise/runner/event"
 )
 
 // Plain prints one line for every change of state, without escape codes
-// unless colour is asked for.
+// unless colour is asked for. It is safe for concurrent use.
 type Plain struct {
-	w       io.Writer
-	paint   painter
-	started time.Time
-	steps   int
-	ended   int
-	// heartbeat is the least time between two progress lines of a step.
-	heartbeat time.Duration
-	beat      map[string]time.Time
-	start     map[string]time.Time
+	mu     sync.Mutex
+	w      io.Writer
+	paint  painter
+	groups bool
+	run    *Run
+	beat   map[string]time.Time // last line about a running step
+	folded int                  // reused steps not printed, of the experiment:
+	reused *Experiment
+	inRow  int // of its reused steps, one after another
 }
 
+// PlainOptions choose how Plain prints.
+type PlainOptions struct {
+	Color  bool
+	Groups bool // fold logs as GitHub's workflow log does
+}
+
+const (
+	// heartbeat is the longest a running step stays silent.
+	heartbeat = 10 * time.Second
+	// reusedShown is the number of reused steps printed in a row; a count
+	// stands for the rest of the experiment's.
+	reusedShown = 5
+)
+
 // NewPlain makes a printer to w.
-func NewPlain(w io.Writer, color bool) *Plain {
-	return &Plain{w: w, paint: painter(color), heartbeat: 10 * time.Second, beat: map[string]time.Time{}, start: map[string]time.Time{}}
+func NewPlain(w io.Writer, o PlainOptions) *Plain {
+	return &Plain{w: w, paint: painter(o.Color), groups: o.Groups, run: NewRun(), beat: map[string]time.Time{}}
 }
 
 // Show prints an event.
 func (p *Plain) Show(e event.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o, is := e.Payload.(event.Observed); is {
+		p.run.step(o.Step).N++ // a printer needs no metrics
+		return
+	}
+	p.run.Apply(e)
+	if _, reused := e.Payload.(event.StepReused); !reused {
+		p.unfold(e.Time)
+	}
 	switch v := e.Payload.(type) {
 	case event.RunStarted:
-		p.started, p.steps = e.Time, v.Steps
-		p.line(e, "run %s: %s, profile %s, %d steps, reprise %s on %s", e.Run, strings.Join(v.Artifacts, ", "), v.Profile, v.Steps, v.Version, v.Platform)
+		p.line(e.Time, "run %s: %s, profile %s, %d steps, reprise %s on %s", e.Run, strings.Join(v.Artifacts, ", "), v.Profile, v.Steps, v.Version, v.Platform)
 	case event.StepReused:
-		p.ended++
-		p.line(e, "%s %s reused from run %s (%d observations, took %s then)", p.count(), v.Step, v.From, v.Observations, seconds(v.Seconds))
-	case event.StepStarted:
-		p.start[v.Step], p.beat[v.Step] = e.Time, e.Time
-		p.line(e, "%s %s started on %s: %s", p.paint.dim("…"), v.Step, v.Node, v.Reason)
-	case event.StepProgress:
-		if e.Time.Sub(p.beat[v.Step]) < p.heartbeat {
+		x := p.run.step(v.Step).Experiment
+		if x != p.reused {
+			p.unfold(e.Time)
+			p.reused, p.inRow = x, 0
+		}
+		if p.inRow++; p.inRow > reusedShown {
+			p.folded++
 			return
 		}
+		p.line(e.Time, "%s %s reused from run %s (%d observations, took %s then)", p.count(), v.Step, v.From, v.Observations, took(v.Seconds))
+	case event.StepStarted:
 		p.beat[v.Step] = e.Time
-		p.line(e, "%s %s %s", p.paint.dim("…"), v.Step, Progress(v, e.Time.Sub(p.start[v.Step])))
+		p.line(e.Time, "%s %s started on %s: %s", p.paint.dim("…"), v.Step, v.Node, printable(v.Reason))
+	case event.StepProgress:
+		p.pulse(p.run.step(v.Step), e.Time)
 	case event.StepFinished:
-		p.ended++
+		delete(p.beat, v.Step)
 		switch v.Status {
 		case event.Done:
-			p.line(e, "%s %s done in %s (%d observations, %s)", p.count(), v.Step, seconds(v.Seconds), v.Observations, bytes(v.MaxRSS))
+			p.line(e.Time, "%s %s done in %s (%d observations, %s)", p.count(), v.Step, took(v.Seconds), v.Observations, memory(v.MaxRSS))
 		case event.Failed:
-			p.line(e, "%s %s %s: %s", p.count(), v.Step, p.paint.bad("failed"), printable(v.Error))
-			for _, l := range v.Tail {
-				fmt.Fprintf(p.w, "             | %s\n", printable(l))
-			}
+			p.line(e.Time, "%s %s %s: %s", p.count(), v.Step, p.paint.bad("failed"), printable(v.Error))
+			p.tail(v)
 		default:
-			p.line(e, "%s %s %s %s", p.count(), v.Step, v.Status, printable(v.Error))
+			p.line(e.Time, "%s %s %s %s", p.count(), v.Step, v.Status, printable(v.Error))
 		}
 	case event.Warned:
-		p.line(e, "%s %s", p.paint.warn("warning:"), printable(v.Message))
+		p.line(e.Time, "%s %s", p.paint.warn("warning:"), printable(v.Message))
 	case event.Judged:
-		p.line(e, "%s %s/%s %s", Glyph(v.Outcome), v.Artifact, v.Claim, p.paint.outcome(v.Outcome))
+		p.line(e.Time, "%s %s/%s %s", Glyph(v.Outcome), v.Artifact, v.Claim, p.paint.outcome(v.Outcome))
 	case event.RunFinished:
-		p.line(e, "run %s %s after %s", e.Run, v.Outcome, seconds(v.Seconds))
+		p.line(e.Time, "run %s %s after %s", e.Run, v.Outcome, took(v.Seconds))
 	}
 }
 
-func (p *Plain) line(e event.Event, format string, args ...any) {
-	at := e.Time.Sub(p.started)
-	if p.started.IsZero() {
-		at = 0
+// Beat prints a line for every running step of which none has been printed for
+// a while. Call it every second or so.
+func (p *Plain) Beat(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.run.Running() {
+		p.pulse(s, now)
 	}
-	fmt.Fprintf(p.w, "%s %s\n", p.paint.dim(fmt.Sprintf("%7.1fs", at.Seconds())), fmt.Sprintf(format, args...))
 }
 
-func (p *Plain) count() string { return fmt.Sprintf("[%d/%d]", p.ended, p.steps) }
+// pulse prints how far a step is, unless it has just been printed.
+func (p *Plain) pulse(s *Step, now time.Time) {
+	last, running := p.beat[s.ID]
+	if !running || now.Sub(last) < heartbeat {
+		return
+	}
+	p.beat[s.ID] = now
+	if s.Progress.Step == "" {
+		p.line(now, "%s %s running for %s", p.paint.dim("…"), s.ID, clock(s.Elapsed(now)))
+		return
+	}
+	p.line(now, "%s %s %s", p.paint.dim("…"), s.ID, Progress(s.Progress, s.Elapsed(now)))
+}
+
+// unfold says how many reused steps were not printed.
+func (p *Plain) unfold(now time.Time) {
+	if p.folded > 0 {
+		p.line(now, "%s and %d more steps of %s reused", p.count(), p.folded, p.reused.Name())
+	}
+	p.reused, p.folded = nil, 0
+}
+
+// tail prints the last lines of a failed step's standard error, folded where
+// the reader can unfold them.
+func (p *Plain) tail(v event.StepFinished) {
+	if len(v.Tail) == 0 {
+		return
+	}
+	if p.groups {
+		fmt.Fprintf(p.w, "::group::standard error of %s\n", v.Step)
+		defer fmt.Fprintln(p.w, "::endgroup::")
+	}
+	for _, l := range v.Tail {
+		fmt.Fprintf(p.w, "             | %s\n", printable(l))
+	}
+}
+
+func (p *Plain) line(now time.Time, format string, args ...any) {
+	fmt.Fprintf(p.w, "%s %s\n", p.paint.dim(fmt.Sprintf("%7.1fs", p.run.since(now).Seconds())), fmt.Sprintf(format, args...))
+}
+
+func (p *Plain) count() string { return fmt.Sprintf("[%d/%d]", p.run.Ended(), p.run.Total()) }
 
 // Progress puts a step's progress in words, with rate and time left where
 // they can be told.
@@ -118,20 +189,13 @@ func Glyph(o checks.Outcome) string {
 	return "–"
 }
 
-func seconds(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	if d < time.Minute {
-		return fmt.Sprintf("%.1f s", s)
-	}
-	return d.Round(time.Second).String()
-}
-
-func bytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+func memory(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 // printable keeps control characters of foreign programs off the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		// Besides control characters: those that reorder or join text (Cf).
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Cf, r) || r == utf8.RuneError {
 			return '·'
 		}
 		return r

@@ -38,11 +38,36 @@ type RunStarted struct {
 	Steps     int      `json:"steps"`
 }
 
+// Planned lays out what a run is going to do, so that whoever shows it can
+// show what is still to come. It follows RunStarted.
+type Planned struct {
+	Experiments []PlannedExperiment `json:"experiments"`
+}
+
+// PlannedExperiment is one experiment of a run: its steps in order and the
+// claims that wait for them.
+type PlannedExperiment struct {
+	Artifact   string         `json:"artifact"`
+	Experiment string         `json:"experiment"`
+	Title      string         `json:"title"`
+	Left       string         `json:"left,omitempty"` // why it is not run
+	Steps      []string       `json:"steps,omitempty"`
+	Claims     []PlannedClaim `json:"claims,omitempty"`
+}
+
+// PlannedClaim is a claim before its verdict.
+type PlannedClaim struct {
+	Claim     string        `json:"claim"`
+	Statement string        `json:"statement"`
+	Source    checks.Source `json:"source"`
+}
+
 // StepReused says that an earlier result of the same content stands in.
 type StepReused struct {
 	Step         string  `json:"step"`
 	Key          string  `json:"key"`
 	From         string  `json:"from"` // id of the run that measured it
+	Log          string  `json:"log"`  // folder of the result's records
 	Seconds      float64 `json:"seconds"`
 	Observations int     `json:"observations"`
 }
@@ -103,6 +128,7 @@ type StepFinished struct {
 	SysSeconds   float64  `json:"sys_seconds"`
 	MaxRSS       uint64   `json:"max_rss_bytes"`
 	Observations int      `json:"observations"`
+	Log          string   `json:"log,omitempty"` // folder of the result's records, where it differs from the attempt's
 }
 
 // Warned carries a warning that belongs to the results.
@@ -128,6 +154,7 @@ type RunFinished struct {
 
 // Kind names a payload in the key "event".
 func (RunStarted) Kind() string   { return "run_started" }
+func (Planned) Kind() string      { return "planned" }
 func (StepReused) Kind() string   { return "step_reused" }
 func (StepStarted) Kind() string  { return "step_started" }
 func (StepProgress) Kind() string { return "step_progress" }
@@ -199,6 +226,7 @@ var decoders = map[string]func([]byte) (Payload, error){}
 
 func init() {
 	register[RunStarted]()
+	register[Planned]()
 	register[StepReused]()
 	register[StepStarted]()
 	register[StepProgress]()

@@ -29,6 +29,7 @@ func collect(t *testing.T, log string) ([]Event, error) {
 func TestEveryKindSurvivesTheLog(t *testing.T) {
 	payloads := []Payload{
 		RunStarted{Version: "1", Profile: "kick", Artifacts: []string{"codesign"}, Steps: 2},
+		Planned{Experiments: []PlannedExperiment{{Artifact: "codesign", Experiment: "E1", Steps: []string{"a"}, Claims: []PlannedClaim{{Claim: "C1"}}}}},
 		StepReused{Step: "a", From: "r", Observations: 3},
 		StepStarted{Step: "a", Reason: "first run"},
 		StepProgress{Step: "a", Done: 1, Total: 2, Doing: "lru"},

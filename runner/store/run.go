@@ -40,7 +40,7 @@ func (s *Store) NewRun(now time.Time) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make run folder: %w", err)
 		}
-		events, err := s.fs.Create(filepath.Join(dir, "events.jsonl"))
+		events, err := s.fs.Create(filepath.Join(dir, EventsFile))
 		if err != nil {
 			return nil, fmt.Errorf("make event log: %w", err)
 		}

@@ -1,0 +1,73 @@
+package tui
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/exp/golden"
+	"github.com/stretchr/testify/require"
+
+	"reprise/runner/event"
+)
+
+func TestPlain(t *testing.T) {
+	for _, name := range streams {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			p := NewPlain(&b, PlainOptions{})
+			for _, e := range stream(t, name) {
+				p.Show(e)
+			}
+			require.NotContains(t, b.String(), "\x1b")
+			golden.RequireEqual(t, []byte(b.String()))
+		})
+	}
+}
+
+func TestPlainFoldsLogsForGitHub(t *testing.T) {
+	var b strings.Builder
+	p := NewPlain(&b, PlainOptions{Groups: true})
+	for _, e := range stream(t, "failures") {
+		p.Show(e)
+	}
+	require.Contains(t, b.String(), "::group::standard error of failures/E1/build\n")
+	require.Equal(t, strings.Count(b.String(), "::group::"), strings.Count(b.String(), "::endgroup::"))
+}
+
+func TestPlainBeatsForSilentSteps(t *testing.T) {
+	var b strings.Builder
+	p := NewPlain(&b, PlainOptions{})
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	p.Show(event.Event{Time: at(0), Run: "r", Payload: event.RunStarted{Steps: 2}})
+	p.Show(event.Event{Time: at(0), Payload: event.StepStarted{Step: "a/E1", Node: "local", Reason: "first run"}})
+	for s := range 35 {
+		p.Beat(at(s))
+	}
+	require.Equal(t, 3, strings.Count(b.String(), "a/E1 running for"), b.String())
+	require.Contains(t, b.String(), "   30.0s … a/E1 running for 30 s\n")
+	p.Show(event.Event{Time: at(36), Payload: event.StepProgress{Step: "a/E1", Done: 1, Total: 2}})
+	require.NotContains(t, b.String(), "50 %", "a line was printed just before")
+	p.Beat(at(45))
+	require.Contains(t, b.String(), "a/E1 50 %, about 45s left\n")
+	p.Show(event.Event{Time: at(46), Payload: event.StepFinished{Step: "a/E1", Status: event.Done}})
+	before := b.Len()
+	p.Beat(at(99))
+	require.Equal(t, before, b.Len(), "nothing runs")
+}
+
+func TestPlainFoldsReusedSteps(t *testing.T) {
+	var b strings.Builder
+	p := NewPlain(&b, PlainOptions{})
+	p.Show(event.Event{Time: noon, Run: "r", Payload: event.RunStarted{Steps: 101}})
+	for range 2 {
+		for i := range 50 {
+			p.Show(event.Event{Time: noon, Payload: event.StepReused{Step: "a/E1/n=" + strings.Repeat("1", i+1), From: "x"}})
+		}
+	}
+	p.Show(event.Event{Time: noon, Payload: event.StepReused{Step: "a/E2", From: "x"}})
+	p.Show(event.Event{Time: noon, Payload: event.RunFinished{Outcome: "finished"}})
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	require.Len(t, lines, 1+reusedShown+1+1+1, b.String())
+	require.Contains(t, lines[1+reusedShown], "and 95 more steps of a/E1 reused")
+}

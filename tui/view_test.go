@@ -1,0 +1,341 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/exp/golden"
+	"github.com/stretchr/testify/require"
+
+	"reprise/artifacts"
+	"reprise/runner/event"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// still are options under which views depend on nothing but the events.
+func still(theme string) Options {
+	return Options{Now: func() time.Time { return noon }, Theme: theme, Still: true}
+}
+
+// watching is a model that has seen events, at a size.
+func watching(t testing.TB, o Options, events []event.Event, w, h int) *model {
+	m, err := newModel(o)
+	require.NoError(t, err)
+	m.at = m.watch
+	m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+	for _, e := range events {
+		m.feed.push(e)
+	}
+	m.intake()
+	settle(m)
+	return m
+}
+
+// settle runs what the screen wants done beside the UI.
+func settle(m *model) {
+	if cmd := m.at.tick(m.look()); cmd != nil {
+		m.Update(cmd())
+	}
+}
+
+// keystroke is the message of a key by its name.
+func keystroke(name string) tea.KeyPressMsg {
+	switch name {
+	case "enter":
+		return tea.KeyPressMsg{Code: tea.KeyEnter}
+	case "esc":
+		return tea.KeyPressMsg{Code: tea.KeyEscape}
+	case "tab":
+		return tea.KeyPressMsg{Code: tea.KeyTab}
+	case "space":
+		return tea.KeyPressMsg{Code: tea.KeySpace, Text: " "}
+	case "down", "up", "left", "right":
+		return tea.KeyPressMsg{Code: map[string]rune{"down": tea.KeyDown, "up": tea.KeyUp, "left": tea.KeyLeft, "right": tea.KeyRight}[name]}
+	case "ctrl+c", "ctrl+d", "ctrl+u":
+		return tea.KeyPressMsg{Code: rune(name[5]), Mod: tea.ModCtrl}
+	}
+	return tea.KeyPressMsg{Code: []rune(name)[0], Text: name}
+}
+
+func press(m *model, keys ...string) {
+	for _, k := range keys {
+		m.Update(keystroke(k))
+	}
+	settle(m)
+}
+
+// screenOf is the screen as text without colours.
+func screenOf(m *model) string {
+	m.dirty = true
+	return ansi.Strip(m.View().Content)
+}
+
+// fits fails the test if the screen does not fit, or holds what a terminal
+// would obey.
+func fits(t *testing.T, m *model) {
+	t.Helper()
+	m.dirty = true
+	lines := strings.Split(m.View().Content, "\n")
+	if len(lines) > m.h {
+		t.Fatalf("%d×%d: %d lines", m.w, m.h, len(lines))
+	}
+	for i, line := range lines {
+		if n := ansi.StringWidth(line); n > m.w {
+			t.Fatalf("%d×%d: line %d is %d wide: %q", m.w, m.h, i, n, line)
+		}
+		if at := strings.IndexFunc(ansi.Strip(line), unicode.IsControl); at >= 0 {
+			t.Fatalf("%d×%d: line %d holds a control character: %q", m.w, m.h, i, line)
+		}
+	}
+}
+
+// played is a job that shows recorded events at once.
+func played(events []event.Event) *Job {
+	return &Job{Title: "replaying", Run: func(_ context.Context, show event.Subscriber) error {
+		for _, e := range events {
+			show(e)
+		}
+		return nil
+	}}
+}
+
+// demoHome is a home screen over the demo manifests and the recorded runs.
+func demoHome(t testing.TB) *Home {
+	h := &Home{
+		Start: func(Choice) (*Job, error) {
+			j := played(stream(t, "verdicts"))
+			j.Kill = func() {}
+			return j, nil
+		},
+		Open: func(*Recorded) *Job { return played(stream(t, "failures")) },
+		Plan: func(c Choice) (*Preview, error) {
+			if bad, given := c.Params["seed"]; given && bad == "x" {
+				return nil, errors.New(`experiment E1: parameter "seed" takes a whole number such as 5, 50k or 1M, not "x"`)
+			}
+			return &Preview{Compute: time.Minute, HumanMinutes: 1, Steps: []PlannedStep{
+				{ID: "verdicts/E1/policy=lru,seed=1", Why: "first run"},
+				{ID: "verdicts/E1/policy=lru,seed=2", Reused: true, Why: "from run 20260102-120000"},
+			}}, nil
+		},
+		Runs: func() ([]*Recorded, error) {
+			var runs []*Recorded
+			for _, name := range streams {
+				r, err := ReadRecorded("testdata/" + name + ".jsonl")
+				if err != nil {
+					return nil, err
+				}
+				r.ID, r.Started = "20260102-12000"+fmt.Sprint(len(runs)), noon
+				runs = append(runs, r)
+			}
+			return runs, nil
+		},
+	}
+	for _, name := range streams {
+		m, findings, err := artifacts.LoadFile("testdata/demo/" + name + ".yaml")
+		require.NoError(t, err)
+		require.NoError(t, findings.Err())
+		h.Artifacts = append(h.Artifacts, m)
+	}
+	return h
+}
+
+// atHome is a model at the home screen.
+func atHome(t testing.TB, theme string, w, h int) *model {
+	o := still(theme)
+	o.Home = demoHome(t)
+	m, err := newModel(o)
+	require.NoError(t, err)
+	m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+	m.Update(m.home.load()())
+	return m
+}
+
+// planning is a model at the form that chooses a run.
+func planning(t testing.TB, theme string, w, h int) *model {
+	m := atHome(t, theme, w, h)
+	_, cmd := m.Update(keystroke("enter"))
+	for cmd != nil {
+		msg := cmd()
+		if batch, is := msg.(tea.BatchMsg); is {
+			msg = batch[0]()
+		}
+		_, cmd = m.Update(msg)
+	}
+	return m
+}
+
+// TestEverythingFits takes a walk of random keys and sizes over all screens at
+// many states of the recorded runs.
+func TestEverythingFits(t *testing.T) {
+	const states = 8
+	var models []*model
+	for _, name := range streams {
+		events := stream(t, name)
+		for i := range states {
+			models = append(models, watching(t, still(ThemeNames()[i%5]), events[:i*len(events)/(states-1)], 80, 24))
+		}
+	}
+	models = append(models, atHome(t, "default", 80, 24), planning(t, "mono", 80, 24))
+	keys := []string{"1", "2", "3", "4", "tab", "z", "?", "esc", "j", "k", "g", "G", "ctrl+d", "ctrl+u", "f", "F", "w", "n", "N", "v", "s", "]",
+		"/", "a", "!", "~", "enter", "space", "x", "T", "W", "left", "right", "h"}
+	rng := rand.New(rand.NewPCG(6, 6))
+	at := 0
+	for w := 1; w <= 200; w++ {
+		// Every height at the widths where the layout changes, every third
+		// elsewhere.
+		stride := 3
+		if w <= 44 || w >= 76 && w <= 84 || w >= 156 && w <= 164 {
+			stride = 1
+		}
+		for h := 1 + rng.IntN(stride); h <= 60; h += stride {
+			m := models[at%len(models)]
+			at++
+			m.Update(tea.WindowSizeMsg{Width: w, Height: h})
+			m.Update(keystroke(keys[rng.IntN(len(keys))]))
+			settle(m)
+			fits(t, m)
+		}
+	}
+	t.Logf("%d screens", at)
+}
+
+// TestEveryStateFits goes through every event of every recorded run at the
+// usual sizes.
+func TestEveryStateFits(t *testing.T) {
+	for _, name := range streams {
+		events := stream(t, name)
+		for i, size := range [][2]int{{120, 40}, {80, 24}, {40, 10}, {200, 60}} {
+			m := watching(t, still("default"), nil, size[0], size[1])
+			for n, e := range events {
+				m.feed.push(e)
+				m.intake()
+				if _, plenty := e.Payload.(event.Observed); plenty && n%8 != i {
+					continue
+				}
+				settle(m)
+				press(m, fmt.Sprint(1+(n+i)%4))
+				fits(t, m)
+			}
+		}
+	}
+}
+
+var sizes = [][2]int{{120, 40}, {80, 24}, {40, 10}}
+
+// TestScreens compares every screen at three sizes with what it looked like
+// when somebody last looked (-update).
+func TestScreens(t *testing.T) {
+	mid := func(name string, share float64) []event.Event {
+		events := stream(t, name)
+		return events[:int(share*float64(len(events)))]
+	}
+	screens := map[string]func(w, h int) *model{
+		"running":  func(w, h int) *model { return watching(t, still("default"), mid("verdicts", 0.3), w, h) },
+		"finished": func(w, h int) *model { return watching(t, still("default"), mid("verdicts", 1), w, h) },
+		"failed": func(w, h int) *model {
+			m := watching(t, still("default"), mid("failures", 1), w, h)
+			press(m, "F")
+			return m
+		},
+		"interrupted": func(w, h int) *model { return watching(t, still("default"), mid("interrupted", 1), w, h) },
+		"claims": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "2", "j", "j")
+			return m
+		},
+		"log": func(w, h int) *model {
+			m := watching(t, still("default"), mid("failures", 1), w, h)
+			press(m, "F", "3")
+			return m
+		},
+		"chart": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "4")
+			return m
+		},
+		"bars": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "4", "v", "v")
+			return m
+		},
+		"heat": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "G", "k", "4")
+			return m
+		},
+		"filter": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "/", "l", "r", "u")
+			return m
+		},
+		"help": func(w, h int) *model {
+			m := watching(t, still("default"), mid("verdicts", 1), w, h)
+			press(m, "?")
+			return m
+		},
+		"home":      func(w, h int) *model { return atHome(t, "default", w, h) },
+		"home-runs": func(w, h int) *model { m := atHome(t, "default", w, h); press(m, "tab"); return m },
+		"start":     func(w, h int) *model { return planning(t, "default", w, h) },
+	}
+	for name, build := range screens {
+		for _, size := range sizes {
+			t.Run(fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), func(t *testing.T) {
+				m := build(size[0], size[1])
+				fits(t, m)
+				golden.RequireEqual(t, []byte(trimmed(screenOf(m))))
+			})
+		}
+	}
+}
+
+// trimmed drops the blanks at the ends of lines.
+func trimmed(screen string) string {
+	lines := strings.Split(screen, "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// TestThemes compares the styled text of each theme.
+func TestThemes(t *testing.T) {
+	for _, theme := range ThemeNames() {
+		t.Run(theme, func(t *testing.T) {
+			m := watching(t, still(theme), stream(t, "verdicts"), 80, 24)
+			m.dirty = true
+			golden.RequireEqual(t, []byte(m.View().Content))
+		})
+	}
+	_, err := NewTheme("nope")
+	require.ErrorContains(t, err, "high-contrast")
+}
+
+// TestColourIsNeverTheOnlySignal says that themes differ in colours alone: the
+// text of the screen is the same in all of them.
+func TestColourIsNeverTheOnlySignal(t *testing.T) {
+	var first string
+	for _, theme := range ThemeNames() {
+		m := watching(t, still(theme), stream(t, "verdicts"), 120, 40)
+		if text := screenOf(m); first == "" {
+			first = text
+		} else {
+			require.Equal(t, first, text, theme)
+		}
+	}
+	for _, word := range []string{"reproduced", "not-reproduced", "partial", "done"} {
+		require.Contains(t, first, word)
+	}
+	m := watching(t, still("mono"), stream(t, "verdicts"), 120, 40)
+	m.dirty = true
+	require.NotRegexp(t, `\x1b\[[0-9;]*(3|4|9|10)[0-7](;|m)`, m.View().Content, "mono has no colours")
+}
