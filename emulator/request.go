@@ -2,10 +2,12 @@ package emulator
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"math"
+	"math/bits"
 	"strings"
 )
 
@@ -52,50 +54,66 @@ func (r *RequestReader) Next() (Request, error) {
 		return Request{}, io.EOF
 	}
 	r.line++
-	q, err := parseRequest(strings.TrimSuffix(r.lines.Text(), "\r"))
+	q, err := parseRequest(bytes.TrimSuffix(r.lines.Bytes(), []byte{'\r'}))
 	if err != nil {
 		return Request{}, fmt.Errorf("line %d: %w", r.line, err)
 	}
 	return q, nil
 }
 
-// Line is the number of the line read last.
-func (r *RequestReader) Line() int { return r.line }
-
-func parseRequest(s string) (q Request, err error) {
-	var rest string
-	var found bool
-	field := func() string {
-		var f string
-		f, rest, found = strings.Cut(rest, ",")
+func parseRequest(s []byte) (q Request, err error) {
+	rest, more := s, true
+	field := func() (f []byte) {
+		f, rest, more = bytes.Cut(rest, []byte{','})
 		return f
 	}
-	rest = s
 	t := field()
-	if !found {
-		return q, fmt.Errorf("%.60q has fewer than four fields", s)
-	}
-	if q.Time, err = strconv.ParseInt(t, 10, 64); err != nil || q.Time < 0 {
+	time, ok := parseUint(t)
+	if !ok || time > math.MaxInt64 {
 		return q, fmt.Errorf("time_ns %.40q is not a number of nanoseconds", t)
 	}
+	q.Time = int64(time)
+	if !more {
+		return q, fmt.Errorf("%.60q has fewer than four fields", s)
+	}
 	op := field()
-	if op != "R" && op != "W" && op != "T" {
+	if len(op) != 1 || op[0] != 'R' && op[0] != 'W' && op[0] != 'T' {
 		return q, fmt.Errorf("op %.40q is not R, W or T", op)
 	}
 	q.Op = op[0]
+	if !more {
+		return q, fmt.Errorf("%.60q has fewer than four fields", s)
+	}
 	lba := field()
-	if q.LBA, err = strconv.ParseUint(lba, 10, 64); err != nil {
+	if q.LBA, ok = parseUint(lba); !ok {
 		return q, fmt.Errorf("lba %.40q is not a sector number", lba)
 	}
-	if !found {
+	if !more {
 		return q, fmt.Errorf("%.60q has fewer than four fields", s)
 	}
 	n := field()
-	if found {
+	if more {
 		return q, errors.New("more than four fields")
 	}
-	if q.Sectors, err = strconv.ParseUint(n, 10, 64); err != nil || q.Sectors == 0 {
+	if q.Sectors, ok = parseUint(n); !ok || q.Sectors == 0 {
 		return q, fmt.Errorf("nsectors %.40q is not a positive number", n)
 	}
 	return q, nil
+}
+
+// parseUint reads a decimal number of 64 bits without allocating.
+func parseUint(s []byte) (n uint64, ok bool) {
+	if len(s) == 0 || len(s) > 20 {
+		return 0, false
+	}
+	for _, c := range s {
+		c -= '0'
+		hi, lo := bits.Mul64(n, 10)
+		sum, carry := bits.Add64(lo, uint64(c), 0)
+		if c > 9 || hi != 0 || carry != 0 {
+			return 0, false
+		}
+		n = sum
+	}
+	return n, true
 }

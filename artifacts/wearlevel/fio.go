@@ -1,6 +1,7 @@
 package wearlevel
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,26 +63,30 @@ func fio(ctx context.Context, env *artifacts.Env) (err error) {
 	defer func() { stop(); err = errors.Join(err, <-served) }()
 
 	run := func(extra ...string) (jobs fioOutput, err error) {
-		args := append([]string{"--output-format=json", "--name=ssd", "--ioengine=nbd", "--uri=nbd+unix:///ssd?socket=" + socket,
+		args := append([]string{"--output-format=json", "--output=fio.json", "--name=ssd", "--ioengine=nbd", "--uri=nbd+unix:///ssd?socket=" + socket,
 			"--rw=" + env.Params["rw"].(string), "--bs=4k", fmt.Sprintf("--iodepth=%d", env.Params["depth"]),
 			"--size=192m", fmt.Sprintf("--io_size=%dm", env.Params["mib"])}, extra...)
 		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Dir = env.Dir
-		out, err := cmd.Output()
-		if err != nil {
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				err = fmt.Errorf("%w: %.500s", err, exit.Stderr)
-			}
-			return jobs, fmt.Errorf("fio: %w", err)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return jobs, fmt.Errorf("fio: %w: %.500s", err, out)
 		}
-		if err := json.Unmarshal(out, &jobs); err != nil || len(jobs.Jobs) != 1 {
-			return jobs, fmt.Errorf("fio's output is not as expected: %w", err)
+		out, err := os.ReadFile(filepath.Join(env.Dir, "fio.json"))
+		if err != nil {
+			return jobs, err
+		}
+		// Remarks may stand before the object.
+		out = out[max(0, bytes.IndexByte(out, '{')):]
+		if err := json.Unmarshal(out, &jobs); err != nil {
+			return jobs, fmt.Errorf("fio.json: %w", err)
+		}
+		if len(jobs.Jobs) != 1 {
+			return jobs, fmt.Errorf("fio.json reports %d jobs", len(jobs.Jobs))
 		}
 		return jobs, nil
 	}
 	env.Progress(0, 2, "fio")
-	speed, err := run()
+	speed, err := run("--norandommap=1")
 	if err != nil {
 		return err
 	}

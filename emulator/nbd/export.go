@@ -18,6 +18,24 @@ type Export struct {
 	mu    sync.Mutex // guards what follows
 	ssd   *emulator.Device
 	stats ExportStats
+	// serial: the device's clock does not stay behind it, see Server.Paced.
+	serial bool
+	idleAt int64 // when the requests so far are done, if serial
+}
+
+// begin locks the device for a request that arrives at now and returns the
+// device's time; end unlocks it after a request that took latency.
+func (e *Export) begin(now int64) int64 {
+	e.mu.Lock()
+	if e.serial {
+		now = max(now, e.idleAt)
+	}
+	return now
+}
+
+func (e *Export) end(now, latency int64) {
+	e.idleAt = max(e.idleAt, now+latency)
+	e.mu.Unlock()
 }
 
 // ExportStats counts the requests of an export's clients.
@@ -79,12 +97,12 @@ func (e *Export) sectors(off, n int64) (lba, count uint64) {
 
 func (e *Export) read(now int64, p []byte, off int64) (latency int64, err error) {
 	lba, n := e.sectors(off, int64(len(p)))
-	e.mu.Lock()
+	now = e.begin(now)
 	latency, err = e.ssd.Read(now, lba, n)
 	e.stats.Reads++
 	e.stats.ReadBytes += uint64(len(p))
 	e.stats.ReadLatency.Add(latency)
-	e.mu.Unlock()
+	e.end(now, latency)
 	if err == nil {
 		_, err = e.store.ReadAt(p, off)
 	}
@@ -93,7 +111,7 @@ func (e *Export) read(now int64, p []byte, off int64) (latency int64, err error)
 
 func (e *Export) write(now int64, p []byte, off int64, fua bool) (latency int64, err error) {
 	lba, n := e.sectors(off, int64(len(p)))
-	e.mu.Lock()
+	now = e.begin(now)
 	latency, err = e.ssd.Write(now, lba, n)
 	if err == nil && fua {
 		latency = max(latency, e.ssd.Flush(now))
@@ -101,7 +119,7 @@ func (e *Export) write(now int64, p []byte, off int64, fua bool) (latency int64,
 	e.stats.Writes++
 	e.stats.WriteBytes += uint64(len(p))
 	e.stats.WriteLatency.Add(latency)
-	e.mu.Unlock()
+	e.end(now, latency)
 	if err == nil {
 		_, err = e.store.WriteAt(p, off)
 	}
@@ -122,12 +140,12 @@ func (e *Export) trim(now, off, n int64) (latency int64, err error) {
 	if (off+n)%e.sector != 0 && count > 0 {
 		count--
 	}
-	e.mu.Lock()
+	now = e.begin(now)
 	if count > 0 {
 		latency, err = e.ssd.Trim(now, lba, count)
 	}
 	e.stats.Trims++
-	e.mu.Unlock()
+	e.end(now, latency)
 	if err == nil {
 		err = e.store.Zero(off, n)
 	}
@@ -143,12 +161,12 @@ func (e *Export) zero(now, off, n int64, punch, fua bool) (latency int64, err er
 		latency, err = e.trim(now, off, n)
 	} else {
 		lba, count := e.sectors(off, n)
-		e.mu.Lock()
+		now = e.begin(now)
 		latency, err = e.ssd.Write(now, lba, count)
 		if err == nil && fua {
 			latency = max(latency, e.ssd.Flush(now))
 		}
-		e.mu.Unlock()
+		e.end(now, latency)
 		if err == nil {
 			err = e.store.Zero(off, n)
 		}
@@ -160,10 +178,10 @@ func (e *Export) zero(now, off, n int64, punch, fua bool) (latency int64, err er
 }
 
 func (e *Export) flush(now int64) (latency int64, err error) {
-	e.mu.Lock()
+	now = e.begin(now)
 	latency = e.ssd.Flush(now)
 	e.stats.Flushes++
-	e.mu.Unlock()
+	e.end(now, latency)
 	return latency, e.store.Sync()
 }
 

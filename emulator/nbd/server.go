@@ -4,7 +4,9 @@
 // https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md has them.
 //
 // Virtual time is the server's clock. Paced, a reply leaves when the device
-// would have answered; otherwise at once.
+// would have answered. Otherwise it leaves at once, and so that a client faster
+// than the device does not pile up requests in virtual time, the device sees
+// them one after another.
 package nbd
 
 import (
@@ -75,6 +77,11 @@ func (s *Server) init() {
 	s.once.Do(func() {
 		s.start = s.Now()
 		s.pacer = newPacer(s.clock)
+		for _, e := range s.Exports {
+			e.mu.Lock()
+			e.serial = !s.Paced
+			e.mu.Unlock()
+		}
 	})
 }
 
