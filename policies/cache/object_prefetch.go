@@ -19,7 +19,7 @@ func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefet
 	if t.sizes == nil {
 		r.ReqBytes = r.Requests
 	}
-	f := newFetcher(p, pre, false)
+	f := newFetcher(p, pre, false, false)
 	unit := func(uint64) (uint32, bool) { return 1, true }
 	sizeOf := unit
 	var sizes *idTable

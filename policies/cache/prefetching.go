@@ -38,6 +38,7 @@ type fetcher struct {
 	plan       *prefetch.Plan
 	now        int64
 
+	keeping   bool   // notes
 	notes     []note // by handle
 	insertion uint32 // how many came in so far
 	ahead     bool   // what is coming in now is prefetched
@@ -60,10 +61,13 @@ type note struct {
 }
 
 // newFetcher makes a fetcher; the prefetcher may be nil. Pages are numbered
-// volume by volume if volumes is set.
-func newFetcher(p Policy, pre prefetch.Prefetcher, volumes bool) *fetcher {
-	f := &fetcher{policy: p, prefetcher: pre}
-	p.Observe(f.evicted)
+// volume by volume if volumes is set. Without a prefetcher it keeps notes, of
+// what is dirty, only if dirty is set.
+func newFetcher(p Policy, pre prefetch.Prefetcher, volumes, dirty bool) *fetcher {
+	f := &fetcher{policy: p, prefetcher: pre, keeping: pre != nil || dirty}
+	if f.keeping {
+		p.Observe(f.evicted)
+	}
 	if pre == nil {
 		return f
 	}
@@ -97,7 +101,7 @@ func (f *fetcher) insert(k Key, size uint32, origin Origin, tag uint32) Handle {
 }
 
 func (f *fetcher) keep(h Handle, n note) {
-	if h == None {
+	if h == None || !f.keeping {
 		return
 	}
 	for int(h) >= len(f.notes) {
@@ -154,9 +158,7 @@ func (f *fetcher) access(r *prefetch.Request, sizeOf func(page uint64) (uint32, 
 			if !ok || !f.policy.Admits(size) || f.insert(k, size, Prefetched, w.Tag) == None {
 				continue
 			}
-			if g := f.ghosts.lookup(k); g != None {
-				f.ghosts.Remove(g)
-			}
+			f.forgetGhost(k)
 			f.Prefetched++
 			f.PrefetchedBytes += int64(size)
 			f.tell(prefetch.Fetched, page, w.Tag)
@@ -209,10 +211,17 @@ func (f *fetcher) waste(page uint64, tag uint32) {
 
 func (f *fetcher) remember(v Victim, origin Origin) {
 	k := KeyOf(v.ID)
+	f.forgetGhost(k)
+	f.ghosts.Insert(k, v.Size, origin)
+}
+
+func (f *fetcher) forgetGhost(k Key) {
+	if f.prefetcher == nil {
+		return
+	}
 	if g := f.ghosts.lookup(k); g != None {
 		f.ghosts.Remove(g)
 	}
-	f.ghosts.Insert(k, v.Size, origin)
 }
 
 func (f *fetcher) tell(kind prefetch.Kind, page uint64, tag uint32) {
