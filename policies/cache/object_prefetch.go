@@ -7,11 +7,14 @@ import (
 	"reprise/policies/cache/prefetch"
 )
 
-// ReplayPrefetch sends a whole trace through a policy that is empty, the
+// ReplayPrefetch is Replay with a prefetcher, which may be nil. It sends a whole trace through a policy that is empty, the
 // prefetcher acting after each request, as in libCacheSim. An object fetched
 // ahead has the size it was last requested with, if the prefetcher does not say
 // otherwise; one of unknown size is not fetched.
-func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefetcher, served *atomic.Int64) (Result, Prefetching, error) {
+func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefetcher, served *atomic.Int64) (Result, error) {
+	if pre == nil {
+		return Replay(ctx, t, p, served)
+	}
 	r := Result{Size: p.Capacity(), Requests: int64(t.Len())}
 	if c, ok := p.(clairvoyant); ok {
 		c.Foresee(t.next())
@@ -34,7 +37,7 @@ func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefet
 	for i, id := range t.ids {
 		if i%chunk == 0 {
 			if ctx.Err() != nil {
-				return Result{}, Prefetching{}, context.Cause(ctx)
+				return Result{}, context.Cause(ctx)
 			}
 			if served != nil && i > 0 {
 				served.Add(chunk)
@@ -57,14 +60,13 @@ func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefet
 		} else if mark, first := f.used(h); first {
 			req.Outcomes[0], req.Marks[0] = prefetch.Used, mark
 		}
-		if pre != nil {
-			f.access(&req, sizeOf, nil)
-		}
+		f.access(&req, sizeOf, nil)
 	}
 	if served != nil && t.Len() > 0 {
 		served.Add(int64((t.Len()-1)%chunk + 1))
 	}
-	return r, f.finish(), nil
+	r.Prefetching = f.finish()
+	return r, nil
 }
 
 // get gives the value of id.

@@ -21,11 +21,11 @@ func prefetcher(t testing.TB, text string) prefetch.Choice {
 // three digits.
 func TestOracleMithril(t *testing.T) {
 	trace := cloudPhysics(t, true)
-	r, f, err := ReplayPrefetch(context.Background(), trace, choice(t, "sieve").New(489, 0),
+	r, err := ReplayPrefetch(context.Background(), trace, choice(t, "sieve").New(489, 0),
 		prefetcher(t, "mithril:block-size=65536").New(489, 1, 0), nil)
 	require.NoError(t, err)
-	require.EqualValues(t, 18673, f.Prefetched)
+	require.EqualValues(t, 18673, r.Prefetched)
 	require.InDelta(t, 0.726, r.MissRatio(), 0.0005)
-	require.InDelta(t, 0.890, ratio(r.Misses+f.Prefetched, r.Requests), 0.0005)
-	require.InDelta(t, 0.66, f.Accuracy(), 0.005)
+	require.InDelta(t, 0.890, ratio(r.BackendRequests(), r.Requests), 0.0005)
+	require.InDelta(t, 0.66, r.Accuracy(), 0.005)
 }

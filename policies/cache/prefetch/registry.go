@@ -44,11 +44,13 @@ func (c Choice) New(capacity, unitBytes int64, seed uint64) Prefetcher {
 	return c.Spec.new(Config{Values: c.values, Capacity: max(capacity, 0), UnitBytes: max(unitBytes, 1), Seed: seed})
 }
 
-// Value is a parameter of the choice.
-func (c Choice) Value(name string) float64 { return c.values.Number(name) }
-
-// None is the choice of no prefetcher.
-var None = Choice{Spec: &specs[0], Text: "none"}
+// String is the choice as it was written; the zero value is none.
+func (c Choice) String() string {
+	if c.Spec == nil {
+		return "none"
+	}
+	return c.Text
+}
 
 var specs = []Spec{
 	{Name: "none", Doc: "fetches nothing ahead", new: func(Config) Prefetcher { return nil }},
