@@ -250,7 +250,7 @@ func TestSweep(t *testing.T) {
 	var jobs []Job
 	for _, c := range choices {
 		for _, size := range []int64{5, 50} {
-			jobs = append(jobs, Job{c, size})
+			jobs = append(jobs, Job{Choice: c, Size: size})
 		}
 	}
 	var served atomic.Int64

@@ -6,22 +6,32 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"reprise/policies/cache/prefetch"
 )
 
 // Result is what a replay counted.
 type Result struct {
 	Policy    string // as it was asked for, parameters included
+	Prefetch  string // the same of the prefetcher, or none
 	Size      int64  // the capacity
 	Requests  int64
 	Misses    int64
 	ReqBytes  int64 // with sizes ignored, bytes count objects, too
 	MissBytes int64
+	Prefetching
 	// Seconds is the time the replay took, reading the trace excluded.
 	Seconds float64
 }
 
 // MissRatio is misses per request, 0 for an empty trace.
 func (r Result) MissRatio() float64 { return ratio(r.Misses, r.Requests) }
+
+// BackendRequests is how many objects the backend was asked for.
+func (r Result) BackendRequests() int64 { return r.Misses + r.Prefetched }
+
+// BackendBytes is the same in bytes.
+func (r Result) BackendBytes() int64 { return r.MissBytes + r.PrefetchedBytes }
 
 // ByteMissRatio is bytes missed per byte requested.
 func (r Result) ByteMissRatio() float64 { return ratio(r.MissBytes, r.ReqBytes) }
@@ -101,8 +111,9 @@ func Replay(ctx context.Context, t *Trace, p Policy, served *atomic.Int64) (Resu
 
 // Job is one replay of a sweep.
 type Job struct {
-	Choice Choice
-	Size   int64
+	Choice   Choice
+	Prefetch prefetch.Choice // the zero value: none
+	Size     int64
 }
 
 // Sweep says how to run many replays of one trace.
@@ -118,7 +129,40 @@ type Sweep struct {
 // Run replays a trace for each job and hands the results to emit, in the order
 // of jobs and as soon as that order allows.
 func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) error) error {
-	workers := s.Workers
+	return inOrder(ctx, s.Workers, len(jobs), emit, func(ctx context.Context, i int) (Result, error) {
+		j := jobs[i]
+		p, pre := j.Choice.New(j.Size, s.Seed), j.Prefetch.New(j.Size, 1, s.Seed)
+		if _, ok := p.(clairvoyant); ok {
+			t.next() // preparation, not replay
+		}
+		start := s.Now()
+		r, err := ReplayPrefetch(ctx, t, p, pre, s.Served)
+		r.Seconds = s.Now().Sub(start).Seconds()
+		r.Policy, r.Prefetch = j.Choice.Text, j.Prefetch.String()
+		return r, err
+	})
+}
+
+// RunBlocks is Run in block mode; sizes are in pages.
+func (s Sweep) RunBlocks(ctx context.Context, t *BlockTrace, b Backend, jobs []Job, emit func(BlockResult) error) error {
+	return inOrder(ctx, s.Workers, len(jobs), emit, func(ctx context.Context, i int) (BlockResult, error) {
+		j := jobs[i]
+		p, pre := j.Choice.New(j.Size, s.Seed), j.Prefetch.New(j.Size, int64(t.PageSize), s.Seed)
+		if _, ok := p.(clairvoyant); ok {
+			t.foresight(b.Writes) // preparation, not replay
+		}
+		start := s.Now()
+		r, err := ReplayBlocks(ctx, t, p, pre, b, s.Served)
+		r.Seconds = s.Now().Sub(start).Seconds()
+		r.Policy, r.Prefetch = j.Choice.Text, j.Prefetch.String()
+		return r, err
+	})
+}
+
+// inOrder does n jobs on so many workers, 0 standing for one for each
+// processor, and hands the results to emit in order, each as soon as that order
+// allows. The first error ends it.
+func inOrder[T any](ctx context.Context, workers, n int, emit func(T) error, do func(context.Context, int) (T, error)) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -126,28 +170,20 @@ func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) 
 	defer cancel(nil)
 
 	type outcome struct {
-		Result
-		err error
+		result T
+		err    error
 	}
-	outcomes := make([]chan outcome, len(jobs))
+	outcomes := make([]chan outcome, n)
 	for i := range outcomes {
 		outcomes[i] = make(chan outcome, 1)
 	}
 	var next atomic.Int64
 	var group sync.WaitGroup
 	defer group.Wait()
-	for range min(workers, len(jobs)) {
+	for range min(workers, n) {
 		group.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(jobs)); i = next.Add(1) - 1 {
-				j := jobs[i]
-				p := j.Choice.New(j.Size, s.Seed)
-				if _, ok := p.(clairvoyant); ok {
-					t.next() // preparation, not replay
-				}
-				start := s.Now()
-				r, err := Replay(ctx, t, p, s.Served)
-				r.Seconds = s.Now().Sub(start).Seconds()
-				r.Policy = j.Choice.Text
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				r, err := do(ctx, int(i))
 				outcomes[i] <- outcome{r, err}
 			}
 		})
@@ -155,7 +191,7 @@ func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) 
 	for _, c := range outcomes {
 		o := <-c
 		if o.err == nil {
-			o.err = emit(o.Result)
+			o.err = emit(o.result)
 		}
 		if o.err != nil {
 			cancel(o.err)

@@ -38,6 +38,9 @@ const (
 type Victim struct {
 	ID   uint64
 	Size uint32
+	// Handle is what the object was known by; the next one to come in may get
+	// it.
+	Handle Handle
 	// Unused is true of a prefetched object that no request has found.
 	Unused bool
 }
@@ -246,7 +249,7 @@ func (s *store) ghosted(h Handle) {
 
 func (s *store) victim(h Handle) Victim {
 	n := &s.nodes[h]
-	return Victim{n.id, n.size, n.flag&flagUnused != 0}
+	return Victim{n.id, n.size, h, n.flag&flagUnused != 0}
 }
 
 func (s *store) report(v Victim) {
