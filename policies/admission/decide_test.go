@@ -107,7 +107,9 @@ func TestQuantizedEqualsGo(t *testing.T) {
 				x[i] = int32(rng.IntN(1 << rng.IntN(31)))
 			}
 			q.scale(x)
-			require.Equal(t, q.sumGo(), q.sum())
+			for _, sum := range q.implementations() {
+				require.Equal(t, q.sumGo(), sum())
+			}
 			require.Equal(t, int64(q.sumGo()), q.wide(), "a sum overflowed")
 		}
 	}
@@ -121,7 +123,7 @@ func (q *Quantized) wide() int64 {
 		for p := range q.pairs {
 			s += int64(q.x[2*p])*int64(q.w1[p*2*hidden1+2*j]) + int64(q.x[2*p+1])*int64(q.w1[p*2*hidden1+2*j+1])
 		}
-		h1[lane(j)] = min(max(s, 0)>>q.shift1, activationMax)
+		h1[j] = min(max(s, 0)>>q.shift1, activationMax)
 	}
 	out := int64(q.b3)
 	for j := range hidden2 {
@@ -129,7 +131,7 @@ func (q *Quantized) wide() int64 {
 		for p := range hidden1 / 2 {
 			s += h1[2*p]*int64(q.w2[p*2*hidden2+2*j]) + h1[2*p+1]*int64(q.w2[p*2*hidden2+2*j+1])
 		}
-		out += min(max(s, 0)>>q.shift2, activationMax) * int64(q.w3[lane(j)])
+		out += min(max(s, 0)>>q.shift2, activationMax) * int64(q.w3[j])
 	}
 	return out
 }

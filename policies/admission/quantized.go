@@ -25,9 +25,9 @@ type Quantized struct {
 	shift1, shift2 int32
 	w1             []int16 // pair by pair: for each neuron the weights of both inputs
 	b1             [hidden1]int32
-	w2             [hidden1 * hidden2]int16 // likewise, neurons in the order of lanes
+	w2             [hidden1 * hidden2]int16 // likewise
 	b2             [hidden2]int32
-	w3             [hidden2]int16 // in the order of lanes
+	w3             [hidden2]int16
 	b3             int32
 }
 
@@ -112,9 +112,8 @@ func NewQuantized(m *Model) (*Quantized, error) {
 	s2 := weightShift(l2, largest2, one1)
 	one2 := one1 * math.Exp2(s2)
 	for i := range l2.In {
-		at := lane(i)
 		for j := range hidden2 {
-			q.w2[(at/2)*hidden2*2+j*2+at%2] = int16(math.Round(float64(l2.W[i*l2.Stride+j]) * math.Exp2(s2)))
+			q.w2[(i/2)*hidden2*2+j*2+i%2] = int16(math.Round(float64(l2.W[i*l2.Stride+j]) * math.Exp2(s2)))
 		}
 	}
 	for j := range q.b2 {
@@ -133,7 +132,7 @@ func NewQuantized(m *Model) (*Quantized, error) {
 	_, largest3 := bound(last, most)
 	s3 := weightShift(l3, largest3, one2)
 	for i := range l3.In {
-		q.w3[lane(i)] = int16(math.Round(float64(l3.W[i*l3.Stride]) * math.Exp2(s3)))
+		q.w3[i] = int16(math.Round(float64(l3.W[i*l3.Stride]) * math.Exp2(s3)))
 	}
 	q.b3 = int32(math.Round(float64(last.B[0]) * one2 * math.Exp2(s3)))
 	return q, nil
@@ -157,19 +156,6 @@ func activationShift(up []float64, one float64) int32 {
 		largest = math.Max(largest, u)
 	}
 	return int32(max(0, math.Ceil(math.Log2(largest*one/(activationMax-1)))))
-}
-
-// lane is where packing four vectors of eight sums to 16 bits leaves neuron i:
-// the two halves of a vector are packed apart.
-func lane(i int) int {
-	block, within := i&^15, i&15
-	switch within / 4 {
-	case 1:
-		within += 4
-	case 2:
-		within -= 4
-	}
-	return block + within
 }
 
 // Slow decides.
@@ -205,7 +191,7 @@ func (q *Quantized) sumGo() int32 {
 		}
 	}
 	for j, s := range sum1 {
-		h1[lane(j)] = activate(s, q.shift1)
+		h1[j] = activate(s, q.shift1)
 	}
 	sum2 := q.b2
 	for p := range hidden1 / 2 {
@@ -220,7 +206,7 @@ func (q *Quantized) sumGo() int32 {
 	}
 	out := q.b3
 	for j, s := range sum2 {
-		out += int32(activate(s, q.shift2)) * int32(q.w3[lane(j)])
+		out += int32(activate(s, q.shift2)) * int32(q.w3[j])
 	}
 	return out
 }
