@@ -171,14 +171,14 @@ func Extract(l *Log, slow []bool, in Inputs) (*Samples, error) {
 	s := &Samples{Inputs: in, Group: 1, Width: in.Width()}
 	var fill func(x []int32, now int64, size uint32)
 	var t Tracker
-	var linnos linnosTracker
+	var linnos LinnOSTracker
 	switch in {
 	case HeimdallInputs:
-		fill = func(x []int32, _ int64, size uint32) { t.heimdall(x, size) }
+		fill = func(x []int32, _ int64, size uint32) { t.Heimdall(x, size) }
 	case ExtendedInputs:
-		fill = t.extended
+		fill = t.Extended
 	case LinnOSInputs:
-		fill = func(x []int32, _ int64, size uint32) { linnos.inputs(x, size) }
+		fill = func(x []int32, _ int64, size uint32) { linnos.Inputs(x, size) }
 	default:
 		return nil, fmt.Errorf("inputs %q: want heimdall, extended or linnos", in)
 	}
@@ -189,12 +189,12 @@ func Extract(l *Log, slow []bool, in Inputs) (*Samples, error) {
 		for len(q) > 0 && q[0].done < now {
 			p := q.pop()
 			if in == LinnOSInputs {
-				linnos.complete(l.Size[p.row], l.Latency[p.row], l.Read[p.row], p.ticket)
+				linnos.Complete(l.Size[p.row], l.Latency[p.row], l.Read[p.row], p.ticket)
 			} else {
 				t.Complete(p.ticket, p.done)
 			}
 		}
-		if l.Read[i] && (in != LinnOSInputs || linnos.reads >= linnosDepth) {
+		if l.Read[i] && (in != LinnOSInputs || linnos.Ready()) {
 			fill(x, now, l.Size[i])
 			for _, v := range x {
 				s.X = append(s.X, float32(v))
@@ -204,7 +204,7 @@ func Extract(l *Log, slow []bool, in Inputs) (*Samples, error) {
 		}
 		p := pending{done: now + l.Latency[i]*1000, row: int32(i)}
 		if in == LinnOSInputs {
-			p.ticket = linnos.submit(l.Size[i])
+			p.ticket = linnos.Submit(l.Size[i])
 		} else {
 			p.ticket = t.Submit(now, l.Size[i], l.Read[i])
 		}
@@ -257,9 +257,9 @@ func ExtractPublished(l *Log, slow []bool, rows []int32, compat Compat) *Samples
 // linnosDepth is how many completed reads LinnOS looks back on.
 const linnosDepth = 4
 
-// linnosTracker is what LinnOS keeps of a device: pages in flight, and of the
+// LinnOSTracker is what LinnOS keeps of a device: pages in flight, and of the
 // last four reads their latency and the pages in flight before them.
-type linnosTracker struct {
+type LinnOSTracker struct {
 	pending int32
 	reads   int
 	before  [linnosDepth]int32 // oldest first
@@ -269,13 +269,14 @@ type linnosTracker struct {
 // linnosPages is a request's size in pages of 4 KiB, as LinnOS rounds it.
 func linnosPages(size uint32) int32 { return int32((size/512 + 7) / 8) }
 
-// submit gives, as a ticket, the pages in flight with the request.
-func (t *linnosTracker) submit(size uint32) Ticket {
+// Submit counts a request in and gives, as its ticket, the pages in flight with the request.
+func (t *LinnOSTracker) Submit(size uint32) Ticket {
 	t.pending += linnosPages(size)
 	return Ticket(t.pending)
 }
 
-func (t *linnosTracker) complete(size uint32, latency int64, read bool, ticket Ticket) {
+// Complete counts a request out; the latency is in microseconds.
+func (t *LinnOSTracker) Complete(size uint32, latency int64, read bool, ticket Ticket) {
 	t.pending -= linnosPages(size)
 	if !read {
 		return
@@ -286,8 +287,11 @@ func (t *linnosTracker) complete(size uint32, latency int64, read bool, ticket T
 	t.before[linnosDepth-1], t.latency[linnosDepth-1] = int32(ticket), clamp32(latency)
 }
 
-// inputs writes the 31 digits for a read of size bytes.
-func (t *linnosTracker) inputs(x []int32, size uint32) {
+// Ready says that history is full: before that LinnOS does not decide.
+func (t *LinnOSTracker) Ready() bool { return t.reads >= linnosDepth }
+
+// Inputs writes the 31 digits for a read of size bytes.
+func (t *LinnOSTracker) Inputs(x []int32, size uint32) {
 	_ = x[30]
 	for k, p := range t.before {
 		digits(x[3*k:3*k+3], p)

@@ -106,9 +106,9 @@ func (t *Tracker) OldestAge(now int64) int64 {
 // SmoothLatency is the moving average of latencies in microseconds.
 func (t *Tracker) SmoothLatency() float64 { return float64(t.smooth) / 16 }
 
-// heimdall writes Heimdall's eleven inputs for a read of size bytes that would
+// Heimdall writes Heimdall's eleven inputs for a read of size bytes that would
 // be submitted now.
-func (t *Tracker) heimdall(x []int32, size uint32) {
+func (t *Tracker) Heimdall(x []int32, size uint32) {
 	_ = x[10]
 	x[0], x[1] = clamp32(int64(size)), t.queue+1
 	for k, r := range t.recent {
@@ -116,11 +116,11 @@ func (t *Tracker) heimdall(x []int32, size uint32) {
 	}
 }
 
-// extended writes Heimdall's inputs and five that tell a device which has
+// Extended writes Heimdall's inputs and five that tell a device which has
 // stalled from one which is idle: no completion tells that until it is over.
-func (t *Tracker) extended(x []int32, now int64, size uint32) {
+func (t *Tracker) Extended(x []int32, now int64, size uint32) {
 	_ = x[15]
-	t.heimdall(x, size)
+	t.Heimdall(x, size)
 	x[11] = clamp32(t.bytes)
 	x[12] = t.writes
 	x[13] = clamp32(t.OldestAge(now) / 1000)
