@@ -77,7 +77,7 @@ func (d *floatDecider) Slow(x []int32) bool {
 		}
 		d.pass.at[0][i] = y
 	}
-	d.model.Network.forward(d.pass, 1)
+	d.model.Network.forwardOne(d.pass)
 	return d.model.Network.logit(d.pass, 0) > d.model.Threshold
 }
 

@@ -49,5 +49,17 @@ func blockGo(c, a, b []float32, k, cStride, aRow, aStep, bStride int) {
 	}
 }
 
+func rowGo(c, a, b []float32, bStride int) {
+	for p, x := range a {
+		if x == 0 {
+			continue
+		}
+		w := b[p*bStride : p*bStride+len(c)]
+		for j := range c {
+			c[j] += float32(x * w[j])
+		}
+	}
+}
+
 // padTo rounds n up to a multiple of m.
 func padTo(n, m int) int { return (n + m - 1) / m * m }

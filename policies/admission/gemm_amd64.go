@@ -9,6 +9,30 @@ var hasAVX2 = cpu.X86.HasAVX2
 //go:noescape
 func blockAVX2(c, a, b *float32, k, cStride, aRow, aStep, bStride int)
 
+// row64AVX2 and row16AVX2 are rowGo for 64 and 16 columns; bStride is in bytes.
+//
+//go:noescape
+func row64AVX2(c, a, b *float32, k, bStride int)
+
+//go:noescape
+func row16AVX2(c, a, b *float32, k, bStride int)
+
+// row adds a·b to the one row c.
+func row(c, a, b []float32, bStride int) {
+	if !hasAVX2 || len(a) == 0 || len(c)%blockCols != 0 {
+		rowGo(c, a, b, bStride)
+		return
+	}
+	_ = b[(len(a)-1)*bStride+len(c)-1]
+	j := 0
+	for ; j+64 <= len(c); j += 64 {
+		row64AVX2(&c[j], &a[0], &b[j], len(a), 4*bStride)
+	}
+	for ; j < len(c); j += 16 {
+		row16AVX2(&c[j], &a[0], &b[j], len(a), 4*bStride)
+	}
+}
+
 func block(c, a, b []float32, k, cStride, aRow, aStep, bStride int) {
 	if !hasAVX2 {
 		blockGo(c, a, b, k, cStride, aRow, aStep, bStride)

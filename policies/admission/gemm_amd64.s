@@ -105,3 +105,93 @@ adamLoop:
 	JLT  adamLoop
 	VZEROUPPER
 	RET
+
+// func row64AVX2(c, a, b *float32, k, bStride int)
+//
+// One row by 64 columns; values of 0, half of what a ReLU leaves, are passed over.
+TEXT ·row64AVX2(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ k+24(FP), CX
+	MOVQ bStride+32(FP), R11
+	VMOVUPS 0(DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VMOVUPS 128(DI), Y4
+	VMOVUPS 160(DI), Y5
+	VMOVUPS 192(DI), Y6
+	VMOVUPS 224(DI), Y7
+
+row64AVX2Loop:
+	MOVL (SI), AX
+	TESTL AX, AX
+	JZ   row64AVX2Next
+	VBROADCASTSS (SI), Y8
+	VMULPS 0(DX), Y8, Y9
+	VADDPS Y9, Y0, Y0
+	VMULPS 32(DX), Y8, Y10
+	VADDPS Y10, Y1, Y1
+	VMULPS 64(DX), Y8, Y11
+	VADDPS Y11, Y2, Y2
+	VMULPS 96(DX), Y8, Y12
+	VADDPS Y12, Y3, Y3
+	VMULPS 128(DX), Y8, Y13
+	VADDPS Y13, Y4, Y4
+	VMULPS 160(DX), Y8, Y14
+	VADDPS Y14, Y5, Y5
+	VMULPS 192(DX), Y8, Y9
+	VADDPS Y9, Y6, Y6
+	VMULPS 224(DX), Y8, Y10
+	VADDPS Y10, Y7, Y7
+
+row64AVX2Next:
+	ADDQ $4, SI
+	ADDQ R11, DX
+	DECQ CX
+	JNZ  row64AVX2Loop
+
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	VMOVUPS Y4, 128(DI)
+	VMOVUPS Y5, 160(DI)
+	VMOVUPS Y6, 192(DI)
+	VMOVUPS Y7, 224(DI)
+	VZEROUPPER
+	RET
+
+// func row16AVX2(c, a, b *float32, k, bStride int)
+//
+// One row by 16 columns; values of 0, half of what a ReLU leaves, are passed over.
+TEXT ·row16AVX2(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ k+24(FP), CX
+	MOVQ bStride+32(FP), R11
+	VMOVUPS 0(DI), Y0
+	VMOVUPS 32(DI), Y1
+
+row16AVX2Loop:
+	MOVL (SI), AX
+	TESTL AX, AX
+	JZ   row16AVX2Next
+	VBROADCASTSS (SI), Y8
+	VMULPS 0(DX), Y8, Y9
+	VADDPS Y9, Y0, Y0
+	VMULPS 32(DX), Y8, Y10
+	VADDPS Y10, Y1, Y1
+
+row16AVX2Next:
+	ADDQ $4, SI
+	ADDQ R11, DX
+	DECQ CX
+	JNZ  row16AVX2Loop
+
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VZEROUPPER
+	RET

@@ -7,3 +7,5 @@ func block(c, a, b []float32, k, cStride, aRow, aStep, bStride int) {
 }
 
 func adam(w, g, m, v []float32, rate, eps float32) { adamGo(w, g, m, v, rate, eps) }
+
+func row(c, a, b []float32, bStride int) { rowGo(c, a, b, bStride) }

@@ -117,6 +117,18 @@ func (n *Network) forward(p *pass, rows int) {
 	}
 }
 
+// forwardOne runs the first row alone.
+func (n *Network) forwardOne(p *pass) {
+	for i, l := range n.Layers {
+		out := p.at[i+1][:l.Stride]
+		copy(out, l.B)
+		row(out, p.at[i][:l.In], l.W, l.Stride)
+		if i < len(n.Layers)-1 {
+			relu(out)
+		}
+	}
+}
+
 func relu(x []float32) {
 	for i, v := range x {
 		x[i] = max(v, 0)

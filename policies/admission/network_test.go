@@ -33,6 +33,23 @@ func TestBlockEqualsGo(t *testing.T) {
 	}
 }
 
+func TestRowEqualsGo(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 2))
+	for range 100 {
+		cols, k := 16*(1+rng.IntN(20)), 1+rng.IntN(130)
+		a, b, c := make([]float32, k), make([]float32, k*cols), make([]float32, cols)
+		for _, v := range [][]float32{a, b, c} {
+			for i := range v {
+				v[i] = max(0, float32(rng.NormFloat64())) // half of them zeros
+			}
+		}
+		want := append([]float32(nil), c...)
+		rowGo(want, a, b, cols)
+		row(c, a, b, cols)
+		require.Equal(t, want, c)
+	}
+}
+
 func TestAdamEqualsGo(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	const n = 37
