@@ -3,4 +3,5 @@ package cmd
 // The artifacts' built-in experiments register themselves.
 import (
 	_ "reprise/artifacts/codesign"
+	_ "reprise/artifacts/heimdall"
 )

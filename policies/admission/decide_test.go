@@ -41,14 +41,6 @@ func trained(t testing.TB, recipe string, group int) (*Model, *Samples) {
 	return m, s
 }
 
-func (s *Samples) ints(i int) []int32 {
-	x := make([]int32, s.Width)
-	for j := range x {
-		x[j] = int32(s.X[i*s.Width+j])
-	}
-	return x
-}
-
 // Every arithmetic decides like the float model but near the threshold.
 func TestDecidersAgree(t *testing.T) {
 	for _, recipe := range []string{"heimdall", "extended"} {
@@ -63,13 +55,13 @@ func TestDecidersAgree(t *testing.T) {
 			require.NoError(t, err)
 			different := 0
 			for i := range s.Len() {
-				if d.Slow(s.ints(i)) != (scores[i] > 0) {
+				if d.Slow(s.Ints(i)) != (scores[i] > 0) {
 					different++
 					require.InDelta(t, 0, scores[i], 0.35, "%s %s", recipe, p)
 				}
 			}
 			require.Less(t, different, s.Len()/50, "%s %s", recipe, p)
-			x := s.ints(0)
+			x := s.Ints(0)
 			require.Zero(t, testing.AllocsPerRun(100, func() { d.Slow(x) }), "%s %s", recipe, p)
 		}
 	}
@@ -180,7 +172,7 @@ func benchmarkDecider(b *testing.B, d Decider, s *Samples, group int) {
 	const many = 512
 	var x [many][]int32
 	for i := range x {
-		x[i] = s.ints(i % s.Len())
+		x[i] = s.Ints(i % s.Len())
 	}
 	b.ReportAllocs()
 	i, slow := 0, 0

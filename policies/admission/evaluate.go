@@ -51,9 +51,9 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 	}
 	own := s
 	if r.Cutoff {
-		own = s.relabel(l.LabelCutoff(t).Slow)
+		own = s.Relabel(l.LabelCutoff(t).Slow)
 	}
-	at := s.from(half)
+	at := s.rowAt(half)
 	train, test := own.Slice(0, at), s.Slice(at, s.Len())
 	filtered := test.Among(rows)
 	if !r.Cutoff {
@@ -95,7 +95,7 @@ func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, periods *Lab
 		train, filtered = kept.Pick(first), kept.Pick(second)
 	} else {
 		kept := ExtractPublished(l, periods.Slow, rows, e.Compat)
-		at := kept.from(half)
+		at := kept.rowAt(half)
 		train, filtered = kept.Slice(0, at), kept.Slice(at, kept.Len())
 	}
 	m, err := Train(ctx, r, train)
@@ -117,24 +117,6 @@ func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, periods *Lab
 	all = all.Pick(unseen)
 	e.Unfiltered = Measure(m.Scores(all), all.Slow)
 	return nil
-}
-
-// from is the first sample at or after a row.
-func (s *Samples) from(row int) int {
-	at := 0
-	for at < s.Len() && int(s.Row[at]) < row {
-		at++
-	}
-	return at
-}
-
-func (s *Samples) relabel(slow []bool) *Samples {
-	p := *s
-	p.Slow = make([]bool, s.Len())
-	for i, r := range s.Row {
-		p.Slow[i] = slow[r]
-	}
-	return &p
 }
 
 // halves splits n at random in two.

@@ -118,6 +118,37 @@ func (s *Samples) Among(rows []int32) *Samples {
 	return s.Pick(at)
 }
 
+// rowAt is the first sample at or after a row.
+func (s *Samples) rowAt(row int) int {
+	at, _ := slices.BinarySearch(s.Row, int32(row))
+	return at
+}
+
+// Before is the samples of rows before one.
+func (s *Samples) Before(row int) *Samples { return s.Slice(0, s.rowAt(row)) }
+
+// From is the samples of a row and those after it.
+func (s *Samples) From(row int) *Samples { return s.Slice(s.rowAt(row), s.Len()) }
+
+// Relabel is the samples with other labels, given by row of the log.
+func (s *Samples) Relabel(slow []bool) *Samples {
+	p := *s
+	p.Slow = make([]bool, s.Len())
+	for i, r := range s.Row {
+		p.Slow[i] = slow[r]
+	}
+	return &p
+}
+
+// Ints is a sample as a Decider takes it.
+func (s *Samples) Ints(i int) []int32 {
+	x := make([]int32, s.Width)
+	for j := range x {
+		x[j] = int32(s.X[i*s.Width+j])
+	}
+	return x
+}
+
 // inFlight is a heap of requests of a log, the first to complete on top.
 type inFlight []pending
 

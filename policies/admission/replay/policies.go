@@ -345,12 +345,18 @@ type learned struct {
 }
 
 // Learned routes by models, one a device, decided in an arithmetic. A model of
-// groups decides once for so many reads of a client.
+// groups decides once for so many reads of a client. A device without a model
+// (nil) keeps its reads.
 func Learned(name string, models []*admission.Model, precision admission.Precision) (Policy, error) {
 	n := len(models)
 	p := &learned{name: name, left: make([]int, n), slow: make([]bool, n)}
 	linnos := false
 	for d, m := range models {
+		if m == nil {
+			p.deciders, p.x, p.group = append(p.deciders, nil), append(p.x, nil), append(p.group, 0)
+			p.inputs = append(p.inputs, nil)
+			continue
+		}
 		if m.Width != m.Inputs.Width() {
 			return nil, fmt.Errorf("policy %s: a model of %d features wants reads that have not arrived; use the causal variant", name, m.Width)
 		}
@@ -386,6 +392,9 @@ func (p *learned) Name() string { return p.name }
 
 func (p *learned) Route(h *Host, r Read) Choice {
 	d := r.Client
+	if p.deciders[d] == nil {
+		return Choice{Device: d}
+	}
 	if p.left[d] == 0 {
 		p.left[d] = p.group[d]
 		p.inputs[d](p.x[d], h, r)

@@ -48,6 +48,8 @@ type Config struct {
 	// Depth is how many requests a device takes at a time; others wait in the
 	// host, where they can be cancelled; 0: any number.
 	Depth int
+	// Start is the virtual time at which the devices are ready, in ns.
+	Start int64
 }
 
 const (
@@ -159,7 +161,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("replay: writes %q: want %s or %s", cfg.Writes, WriteBoth, WritePrimary)
 	}
 	return &Engine{
-		cfg: cfg, host: Host{Trackers: make([]admission.Tracker, n)},
+		cfg: cfg, now: cfg.Start, host: Host{Trackers: make([]admission.Tracker, n)},
 		waiting: make([]fifo, n), active: make([]int, n), blocked: make([]fifo, n), busy: make([]int, n),
 	}, nil
 }
