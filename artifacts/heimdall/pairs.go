@@ -31,17 +31,17 @@ type stream struct {
 }
 
 var pairs = []pair{
-	{"A", stream{"alibaba", 0.05, 1, 0}, stream{"tencent", 0.14, 1, 0}},
-	{"B", stream{"msr-hm_0", 0.05, 2, 0.4}, stream{"msr-src1_0", 0.14, 2, 0.4}},
-	{"C", stream{"alibaba", 0.05, 1, 0}, stream{"msr-src1_0", 0.14, 2, 0.4}},
-	{"D", stream{"alibaba", 0.05, 1, 0}, stream{"alibaba", 0.18, 4, 0}},
-	{"E", stream{"tencent", 0.04, 1, 0}, stream{"alibaba", 0.12, 1, 0}},
-	{"F", stream{"tencent", 0.04, 1, 0}, stream{"alibaba", 0.16, 2, 0}},
+	{"A", stream{"alibaba", 0.017, 1, 0}, stream{"tencent", 0.049, 1, 0}},
+	{"B", stream{"msr-hm_0", 0.017, 2, 0.4}, stream{"msr-src1_0", 0.049, 2, 0.4}},
+	{"C", stream{"alibaba", 0.017, 1, 0}, stream{"msr-src1_0", 0.049, 2, 0.4}},
+	{"D", stream{"alibaba", 0.017, 1, 0}, stream{"alibaba", 0.063, 4, 0}},
+	{"E", stream{"tencent", 0.014, 1, 0}, stream{"alibaba", 0.042, 1, 0}},
+	{"F", stream{"tencent", 0.014, 1, 0}, stream{"alibaba", 0.056, 2, 0}},
 }
 
 // sustained is how many pages a second the device of deviceConfig writes at
 // random in steady state; a test measures it.
-const sustained = 11_000
+const sustained = 15_000
 
 func findPair(name string) (pair, error) {
 	var names []string
@@ -87,8 +87,8 @@ func (s stream) requests(seed uint64, n int) ([]traces.Request, error) {
 func deviceConfig(seed uint64) emulator.Config {
 	c := emulator.DefaultConfig()
 	c.Channels, c.LUNsPerChannel, c.PlanesPerLUN = 8, 4, 1
-	c.PagesPerBlock, c.BlocksPerPlane = 128, 104
-	c.Suspend, c.GCPace, c.GCFree, c.OverProvision = 0, "line", 6, 28
+	c.PagesPerBlock, c.BlocksPerPlane = 32, 416
+	c.Suspend, c.GCPace, c.GCFree, c.OverProvision = 0, "incremental", 6, 28
 	c.Buffer = 512
 	c.Leveling = "threshold"
 	c.Seed = seed
