@@ -18,5 +18,6 @@ func (a *app) commands() []*cobra.Command {
 		a.cachesimCommand(),
 		a.ssdCommand(),
 		a.traceCommand(),
+		a.ioCommand(),
 	}
 }

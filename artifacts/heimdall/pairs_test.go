@@ -1,0 +1,27 @@
+package heimdall
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The constant that loads are shares of is what the device does.
+func TestSustained(t *testing.T) {
+	d, now, err := agedDevice(1)
+	require.NoError(t, err)
+	before, start := d.Stats(), now
+	const pages = 400_000
+	state := uint64(1)
+	for range pages {
+		state = state*6364136223846793005 + 1442695040888963407
+		latency, err := d.Write(now, state>>33%uint64(d.Pages())*8, 8)
+		require.NoError(t, err)
+		now += latency
+	}
+	now += d.Flush(now)
+	after := d.Stats()
+	rate := pages / (float64(now-start) / 1e9)
+	t.Logf("%.0f pages/s, WA %.2f", rate, float64(after.Programs[0]+after.Programs[1]+after.Programs[2]-before.Programs[0]-before.Programs[1]-before.Programs[2])/pages)
+	require.InEpsilon(t, sustained, rate, 0.15)
+}
