@@ -291,14 +291,18 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// Page programs without timing: the metadata of a 16 GiB device does not fit
-// the processor's caches.
+// Page programs without timing. The metadata of 16 GiB does not fit the
+// processor's caches.
 func BenchmarkPrograms(b *testing.B) {
-	for _, spare := range []float64{0.10, 0.20} {
-		b.Run(fmt.Sprintf("spare=%v", spare), func(b *testing.B) {
+	for _, size := range []struct {
+		gib   int
+		spare float64
+	}{{1, 0.10}, {16, 0.10}, {16, 0.20}} {
+		spare := size.spare
+		b.Run(fmt.Sprintf("gib=%d/spare=%v", size.gib, spare), func(b *testing.B) {
 			c := DefaultConfig()
 			c.Geometry = FEMUGeometry()
-			c.BlocksPerPlane, c.PagesPerBlock = 1024, 64
+			c.BlocksPerPlane, c.PagesPerBlock = 1024, 4*size.gib
 			c.Timing, c.Suspend, c.Buffer = Timing{}, 0, 0
 			c.LogicalPages = int(float64(c.Pages()) * (1 - spare))
 			d := newDevice(b, c)
