@@ -104,7 +104,7 @@ out has the preset's value.`,
 func (a *app) openRequests(path string, flags *traceFlags, ssd emulator.SSD, wrap bool) (next func() (emulator.Request, error), done func(), err error) {
 	done = func() {}
 	if flags.options.Format == "" && !traces.IsSpec(path) {
-		in := io.Reader(a.stdin)
+		in := a.stdin
 		if path != "-" {
 			f, err := os.Open(path)
 			if err != nil {

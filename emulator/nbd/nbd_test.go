@@ -34,7 +34,7 @@ func tiny(t testing.TB) *emulator.Device {
 // start serves exports on a Unix socket until the test ends.
 func start(t testing.TB, paced bool, exports ...*Export) (*Server, string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nbd") // t.TempDir may exceed a socket name's length
+	dir, err := os.MkdirTemp("", "nbd") //nolint:usetesting // the path of t.TempDir may exceed what a socket address holds
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")

@@ -762,7 +762,7 @@ func randomTrace(rng *rand.Rand, n int, sized bool) *Trace {
 	if sized {
 		unit := 1 + rng.Uint64N(50)
 		for _, id := range t.ids {
-			t.sizes = append(t.sizes, uint32(1+KeyOf(id).hash%97%uint32(unit)))
+			t.sizes = append(t.sizes, 1+KeyOf(id).hash%97%uint32(unit))
 		}
 	}
 	t.ready()
