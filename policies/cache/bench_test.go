@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"reprise/traces"
 )
 
 // The sample trace, unit size, at 1 % and 10 % of its footprint.
@@ -57,4 +59,30 @@ func BenchmarkLarge(b *testing.B) {
 			}
 		}
 	}
+}
+
+// From the file to FIFO's misses at 1 % of the footprint, reading and counting
+// the footprint included.
+func BenchmarkFromFile(b *testing.B) {
+	path := sharedTraces(b, "cloudphysics", "cloudPhysicsIO.oracleGeneral.bin")
+	requests := 0
+	for b.Loop() {
+		stream, err := traces.Open(path, traces.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		trace, err := Load(context.Background(), stream, LoadOptions{IgnoreSizes: true, Requests: stream.Info().Requests})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := stream.Close(); err != nil {
+			b.Fatal(err)
+		}
+		p := choice(b, "fifo").New(trace.Footprint().Objects/100, 0)
+		if _, err := Replay(context.Background(), trace, p, nil); err != nil {
+			b.Fatal(err)
+		}
+		requests += trace.Len()
+	}
+	b.ReportMetric(float64(requests)/b.Elapsed().Seconds()/1e6, "Mreq/s")
 }

@@ -334,7 +334,7 @@ func (s *store) pop(q *queue) Handle {
 
 // large says that the tables outgrow the processor's nearer caches, so that
 // touch pays.
-func (s *store) large() bool { return len(s.index) > 1<<13 }
+func (s *store) large() bool { return len(s.index) > 1<<14 }
 
 // touch reads what lookups of these keys will want first, so that the waits
 // for memory overlap. It gives a value only so that the reads are not optimized

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -134,14 +135,62 @@ func (t *Trace) size(i int) uint32 {
 
 func (t *Trace) countFootprint() Footprint {
 	var f Footprint
-	seen := newIDTable()
+	seen := newIDSet(len(t.ids) / 4)
 	for i, id := range t.ids {
-		if _, old := seen.put(id, 0); !old {
+		if seen.add(id) {
 			f.Objects++
 			f.Bytes += int64(t.size(i))
 		}
 	}
 	return f
+}
+
+// idSet is a set of ids, open-addressed and at most half full.
+type idSet struct {
+	slots []uint64 // 0 is empty
+	shift int      // of a hash to a place
+	n     int
+	zero  bool // whether the id 0 is in
+}
+
+func newIDSet(expected int) *idSet {
+	size := max(bits.Len(uint(expected)), 10)
+	return &idSet{slots: make([]uint64, 1<<size), shift: 64 - size}
+}
+
+// add puts an id in, and says whether it is new.
+func (m *idSet) add(id uint64) bool {
+	if id == 0 {
+		was := m.zero
+		m.zero = true
+		return !was
+	}
+	i := m.place(id)
+	if m.slots[i] == id {
+		return false
+	}
+	m.slots[i] = id
+	if m.n++; 2*m.n > len(m.slots) {
+		old := m.slots
+		m.slots, m.shift = make([]uint64, 2*len(old)), m.shift-1
+		for _, id := range old {
+			if id != 0 {
+				m.slots[m.place(id)] = id
+			}
+		}
+	}
+	return true
+}
+
+func (m *idSet) place(id uint64) uint64 {
+	hi, lo := bits.Mul64(id, 0xd6e8feb86659fd93)
+	i := ((hi ^ lo) * 0x9e3779b97f4a7c15) >> m.shift
+	for m.slots[i] != 0 && m.slots[i] != id {
+		if i++; i == uint64(len(m.slots)) {
+			i = 0
+		}
+	}
+	return i
 }
 
 // findNext gives, for the request at i, the time (i+1 for the first at i) of

@@ -79,16 +79,18 @@ func (p *wtinylfu) Insert(k Key, size uint32, origin Origin) Handle {
 func (p *wtinylfu) evict() {
 	for p.window.n > 0 {
 		h := p.oldest(p.window.root)
-		id, size := p.nodes[h].id, int64(p.nodes[h].size)
+		size := int64(p.nodes[h].size)
+		var at counters
+		p.counts.locate(p.nodes[h].id, &at)
 		wins := true
 		if p.main.bytes+size > p.main.capacity {
 			rival := p.main.victim(&p.store)
-			if wins = rival != None && p.counts.estimate(id) > p.counts.estimate(p.nodes[rival].id); wins {
+			if wins = rival != None && p.counts.estimateAt(&at) > p.counts.estimate(p.nodes[rival].id); wins {
 				p.main.remove(&p.store, rival)
 				p.evicted(rival)
 			}
 		}
-		p.counts.add(id)
+		p.counts.addAt(&at)
 		p.pull(&p.window, h)
 		if !wins {
 			p.evicted(h)
@@ -124,14 +126,18 @@ func (p *wtinylfu) Demote(h Handle) {
 // countingBloom estimates how often ids were added. It never estimates too
 // low.
 type countingBloom struct {
-	n      uint64 // counters there could be
-	hashes int
-	dense  []uint32
+	n       uint64 // counters there could be
+	inverse uint64 // 2⁶⁴/n rounded up, to take remainders by multiplying
+	hashes  int
+	dense   []uint32
 	// sparse holds, where n is too large for an array, the counters that are
 	// not 0, open-addressed: the position above the count.
 	sparse []uint64
 	used   int
 }
+
+// counters are the positions of an id's counters: as many as there are hashes.
+type counters [32]uint32
 
 // newCountingBloom is sized, as Bloom filters are, for so many ids and a rate
 // of false positives.
@@ -144,39 +150,53 @@ func newCountingBloom(ids int64, fpr float64) countingBloom {
 	} else {
 		b.sparse = make([]uint64, 1<<12)
 	}
+	b.inverse = math.MaxUint64/b.n + 1
 	return b
 }
 
-// position gives the i-th counter of an id with hashes a and b.
-func (c *countingBloom) position(a, b uint32, i int) uint32 {
-	at := a + uint32(i)*b
-	if c.n > math.MaxUint32 {
-		return at
+// locate finds the counters of an id.
+func (c *countingBloom) locate(id uint64, to *counters) {
+	at, step := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
+	for i := range to[:c.hashes] {
+		to[i] = at
+		if c.n <= math.MaxUint32 {
+			// at mod n, exactly: Lemire, Kaser & Kurz 2019.
+			rest, _ := bits.Mul64(c.inverse*uint64(at), c.n)
+			to[i] = uint32(rest)
+		}
+		at += step
 	}
-	return at % uint32(c.n)
 }
 
 func (c *countingBloom) add(id uint64) {
-	a, b := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
-	for i := range c.hashes {
-		at := c.position(a, b, i)
+	var at counters
+	c.locate(id, &at)
+	c.addAt(&at)
+}
+
+func (c *countingBloom) addAt(at *counters) {
+	for _, i := range at[:c.hashes] {
 		if c.dense != nil {
-			c.dense[at]++
+			c.dense[i]++
 		} else {
-			c.addSparse(at, 1)
+			c.addSparse(i, 1)
 		}
 	}
 }
 
 func (c *countingBloom) estimate(id uint64) uint32 {
-	a, b := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
+	var at counters
+	c.locate(id, &at)
+	return c.estimateAt(&at)
+}
+
+func (c *countingBloom) estimateAt(at *counters) uint32 {
 	least := uint32(math.MaxUint32)
-	for i := range c.hashes {
-		at := c.position(a, b, i)
+	for _, i := range at[:c.hashes] {
 		if c.dense != nil {
-			least = min(least, c.dense[at])
+			least = min(least, c.dense[i])
 		} else {
-			least = min(least, uint32(c.sparse[c.slot(at)]))
+			least = min(least, uint32(c.sparse[c.slot(i)]))
 		}
 	}
 	return least
