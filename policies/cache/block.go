@@ -373,10 +373,12 @@ func (s *blockSim) launch(k Key) {
 func (s *blockSim) write(r *blockRequest, n int) {
 	for i := range n {
 		k := KeyOf(r.first + uint64(i))
+		s.flight.ground(k) // what is on its way is out of date
 		var h Handle
 		if s.backend.Writes == WriteAround {
 			if h = s.policy.Peek(k); h != None {
-				s.drop(k, h)
+				s.overwrite(k, h)
+				s.policy.Remove(h)
 				s.count.Hits++
 				s.count.HitBytes += s.bytesOf(r, i, n)
 			} else {
@@ -392,7 +394,6 @@ func (s *blockSim) write(r *blockRequest, n int) {
 			s.count.Misses++
 			h = s.insert(k, 1, Demand, 0)
 		}
-		s.flight.ground(k) // what is on its way is out of date
 		if s.backend.Writes == WriteBack && h != None {
 			s.notes[h].dirty = true
 		} else if s.backend.Writes == WriteBack {
@@ -402,13 +403,6 @@ func (s *blockSim) write(r *blockRequest, n int) {
 	if s.backend.Writes != WriteBack {
 		s.load(&s.count.Written, 1, int64(r.size))
 	}
-}
-
-// drop takes a page out that is out of date.
-func (s *blockSim) drop(k Key, h Handle) {
-	s.overwrite(k, h)
-	s.policy.Remove(h)
-	s.flight.ground(k)
 }
 
 // overwrite takes note that what was fetched ahead was not needed.

@@ -88,7 +88,7 @@ func (c Config) param(name string) *Param {
 func Policies() []Spec {
 	return []Spec{
 		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec, twoqSpec, slruSpec, arcSpec, lirsSpec,
-		lfuSpec, gdsfSpec, lecarSpec, wtinylfuSpec, beladySpec,
+		lfuSpec, gdsfSpec, lecarSpec, wtinylfuSpec, beladySpec, sarcSpec,
 		s3fifoPaperSpec, arcPaperSpec, lfudaSpec,
 	}
 }
