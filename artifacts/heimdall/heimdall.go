@@ -10,6 +10,7 @@ import (
 	"reprise/artifacts"
 	"reprise/checks"
 	"reprise/policies/admission"
+	"reprise/policies/admission/replay"
 )
 
 func init() {
@@ -26,7 +27,7 @@ func init() {
 			Params: []artifacts.Param{pairParam, seedParam, ios, folder, {Name: "groups", Doc: "reads a decision is for", Default: []int{1, 3, 5, 7, 9}}}, Run: joint},
 		{Name: "heimdall.replay", Doc: "read latencies of every admission policy on a pair of emulated devices",
 			Params: []artifacts.Param{pairParam, seedParam, ios,
-				{Name: "policies", Doc: "policies to replay", Default: policyNames},
+				{Name: "policies", Doc: "policies to replay", Default: replay.PolicyNames()},
 				{Name: "writes", Doc: "both: writes go to both replicas; primary: to the client's own", Default: "primary"},
 				{Name: "workers", Doc: "requests a client has under way at most; 0: any number", Default: 0}}, Run: replayPair},
 		{Name: "heimdall.cost", Doc: "time and memory of one decision, in every arithmetic", Params: []artifacts.Param{seedParam}, Run: cost},
@@ -86,11 +87,11 @@ func logs(ctx context.Context, env *artifacts.Env) ([]namedLog, error) {
 		return nil, err
 	}
 	env.Progress(0, 0, "recording logs of pair "+pair)
-	m, err := newMachine(p, uint64(seed), ios, "primary", 0)
+	s, err := p.study(uint64(seed), ios)
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := m.record(ctx)
+	recorded, err := s.Record(ctx)
 	if err != nil {
 		return nil, err
 	}
