@@ -18,11 +18,11 @@ func cost(ctx context.Context, env *artifacts.Env) error {
 		return err
 	}
 	env.Progress(0, 0, "recording a log to train on")
-	m, err := newMachine(p, uint64(intParam(env, "seed")), 20_000, "primary", 0)
+	study, err := p.study(uint64(intParam(env, "seed")), 20_000)
 	if err != nil {
 		return err
 	}
-	recorded, err := m.record(ctx)
+	recorded, err := study.Record(ctx)
 	if err != nil {
 		return err
 	}

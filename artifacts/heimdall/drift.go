@@ -11,6 +11,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/policies/admission"
+	"reprise/policies/admission/replay"
 	"reprise/traces"
 )
 
@@ -75,7 +76,7 @@ func drift(ctx context.Context, env *artifacts.Env) error {
 				rows[i] += int32(from * perMinute)
 			}
 			s := all.Relabel(slow).Among(rows)
-			if !twoKinds(s) {
+			if !s.Mixed() {
 				return nil, t, 0, nil
 			}
 			r := recipe("heimdall")
@@ -98,7 +99,7 @@ func drift(ctx context.Context, env *artifacts.Env) error {
 			now := all.From(minute * perMinute).Before((minute + 1) * perMinute)
 			measured := admission.Measure(model.Scores(now), now.Slow)
 			accuracy := measured.BalancedAccuracy
-			if !twoKinds(now) {
+			if !now.Mixed() {
 				accuracy = measured.Accuracy
 			}
 			accuracies = append(accuracies, accuracy)
@@ -184,8 +185,8 @@ func longRun(ctx context.Context, seed uint64, minutes, ios int) (*admission.Log
 		rate = min(1.6, max(0.6, rate*math.Exp(0.15*rng.NormFloat64())))
 		reads = min(0.45, max(0.2, reads+0.04*rng.NormFloat64()))
 	}
-	m := &machine{seed: seed, writes: "primary", halves: [2][][]traces.Request{{nil, list}, {nil, nil}}}
-	recorded, err := m.record(ctx)
+	s := &replay.Study{Seed: seed, Device: deviceConfig(), Writes: replay.WritePrimary, Parts: [2][][]traces.Request{{nil, list}, {nil, nil}}}
+	recorded, err := s.Record(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,11 @@ package heimdall
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"reprise/artifacts"
 	"reprise/checks"
 	"reprise/policies/admission"
+	"reprise/policies/admission/replay"
 )
 
 func init() {
@@ -27,7 +27,7 @@ func init() {
 			Params: []artifacts.Param{pairParam, seedParam, ios, folder, {Name: "groups", Doc: "reads a decision is for", Default: []int{1, 3, 5, 7, 9}}}, Run: joint},
 		{Name: "heimdall.replay", Doc: "read latencies of every admission policy on a pair of emulated devices",
 			Params: []artifacts.Param{pairParam, seedParam, ios,
-				{Name: "policies", Doc: "policies to replay", Default: policyNames},
+				{Name: "policies", Doc: "policies to replay", Default: replay.PolicyNames()},
 				{Name: "writes", Doc: "both: writes go to both replicas; primary: to the client's own", Default: "primary"},
 				{Name: "workers", Doc: "requests a client has under way at most; 0: any number", Default: 0}}, Run: replayPair},
 		{Name: "heimdall.cost", Doc: "time and memory of one decision, in every arithmetic", Params: []artifacts.Param{seedParam}, Run: cost},
@@ -74,7 +74,8 @@ type namedLog struct {
 	log  *admission.Log
 }
 
-// logs are those of a pair's devices under the baseline, or the recorded ones.
+// logs is that of a pair's heavily used device under the baseline, or the
+// recorded ones.
 func logs(ctx context.Context, env *artifacts.Env) ([]namedLog, error) {
 	seed, pair := env.Params["seed"].(int), env.Params["pair"].(string)
 	if pair == "recorded" {
@@ -86,19 +87,16 @@ func logs(ctx context.Context, env *artifacts.Env) ([]namedLog, error) {
 		return nil, err
 	}
 	env.Progress(0, 0, "recording logs of pair "+pair)
-	m, err := newMachine(p, uint64(seed), ios, "primary", 0)
+	s, err := p.study(uint64(seed), ios)
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := m.record(ctx)
+	recorded, err := s.Record(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []namedLog
-	for d, l := range recorded {
-		all = append(all, namedLog{"device-" + strconv.Itoa(d), l})
-	}
-	return all, nil
+	// The light client's device has too few slow periods to learn from.
+	return []namedLog{{"heavy", recorded[1]}}, nil
 }
 
 func intParam(env *artifacts.Env, name string) int { return env.Params[name].(int) }

@@ -50,7 +50,7 @@ func joint(ctx context.Context, env *artifacts.Env) error {
 				r := recipe("heimdall")
 				r.Training.Seed = uint64(intParam(env, "seed"))
 				learn, decide := train.Groups(p, way), test.Groups(p, way)
-				if !twoKinds(learn) || !twoKinds(decide) {
+				if !learn.Mixed() || !decide.Mixed() {
 					continue
 				}
 				m, err := admission.Train(ctx, r, learn)

@@ -86,7 +86,7 @@ func climb(ctx context.Context, l *admission.Log, rung string, seed uint64) (pub
 	}
 	r.Training.Seed = seed
 	train, test := seen.Before(half), seen.From(half)
-	if !twoKinds(train) || !twoKinds(test) {
+	if !train.Mixed() || !test.Mixed() {
 		return nil, nil, nil
 	}
 	m, err := admission.Train(ctx, r, train)
@@ -104,16 +104,6 @@ func climb(ctx context.Context, l *admission.Log, rung string, seed uint64) (pub
 	}
 	h := admission.Measure(m.Scores(test), test.Slow)
 	return &p, &h, nil
-}
-
-func twoKinds(s *admission.Samples) bool {
-	slow := 0
-	for _, v := range s.Slow {
-		if v {
-			slow++
-		}
-	}
-	return slow > 0 && slow < s.Len()
 }
 
 // undigitised is LinnOS's nine values instead of their 31 digits.
@@ -174,5 +164,5 @@ func learnable(l *admission.Log) bool {
 		return false
 	}
 	s = s.Among(labels.Filter().Rows)
-	return twoKinds(s.Before(half)) && twoKinds(s.From(half))
+	return s.Before(half).Mixed() && s.From(half).Mixed()
 }

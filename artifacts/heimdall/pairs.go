@@ -1,12 +1,10 @@
 package heimdall
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"reprise/emulator"
-	"reprise/policies/admission"
 	"reprise/policies/admission/replay"
 	"reprise/traces"
 )
@@ -81,126 +79,28 @@ func (s stream) requests(seed uint64, n int) ([]traces.Request, error) {
 	return list, nil
 }
 
-// deviceConfig is an emulated drive of 1.7 GB: reads wait for programs and
-// erases, and collection empties whole lines at once, as on the drives whose
-// slow periods the paper is about.
-func deviceConfig(seed uint64) emulator.Config {
+// deviceConfig is an emulated drive of 1.3 GB in which reads wait for programs
+// and erases, as in the drives whose slow periods the paper is about.
+func deviceConfig() emulator.Config {
 	c := emulator.DefaultConfig()
 	c.Channels, c.LUNsPerChannel, c.PlanesPerLUN = 8, 4, 1
 	c.PagesPerBlock, c.BlocksPerPlane = 32, 416
 	c.Suspend, c.GCPace, c.GCFree, c.OverProvision = 0, "incremental", 6, 28
 	c.Buffer = 512
 	c.Leveling = "threshold"
-	c.Seed = seed
 	return c
 }
 
-// agedDevice is a device with every page written, and then as many pages again
-// overwritten at random: in steady state.
-func agedDevice(seed uint64) (*emulator.Device, int64, error) {
-	d, err := emulator.New(deviceConfig(seed))
-	if err != nil {
-		return nil, 0, err
-	}
-	pages := uint64(d.Pages())
-	now, state := int64(0), seed
-	for i := range 2 * pages {
-		page := i
-		if i >= pages {
-			// SplitMix64: a page at random.
-			state += 0x9e3779b97f4a7c15
-			z := state
-			z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-			z = (z ^ z>>27) * 0x94d049bb133111eb
-			page = (z ^ z>>31) % pages
-		}
-		latency, err := d.Write(now, page*8, 8)
-		if err != nil {
-			return nil, 0, fmt.Errorf("ageing: %w", err)
-		}
-		now += latency
-	}
-	return d, now + d.Flush(now) + 1e9, nil
-}
-
-// machine is a pair's two devices and the two halves of its traces.
-type machine struct {
-	seed    uint64
-	writes  replay.Replicas
-	workers int
-	halves  [2][][]traces.Request // [half][client]
-}
-
-func newMachine(p pair, seed uint64, ios int, writes string, workers int) (*machine, error) {
-	m := &machine{seed: seed, writes: replay.Replicas(writes), workers: workers}
-	heavy, err := p.heavy.requests(2*seed+1, ios)
-	if err != nil {
-		return nil, err
-	}
-	if len(heavy) < 2 {
-		return nil, fmt.Errorf("%d requests are too few to train and to measure", ios)
-	}
-	end := heavy[len(heavy)-1].Time
+// study makes a pair's traces, the heavy one of ios requests, and the machine
+// that they are replayed on.
+func (p pair) study(seed uint64, ios int) (*replay.Study, error) {
 	light, err := p.light.requests(2*seed, ios)
 	if err != nil {
 		return nil, err
 	}
-	for _, list := range [][]traces.Request{light, heavy} {
-		var first, second []traces.Request
-		for _, r := range list {
-			switch {
-			case r.Time > end:
-			case r.Time < end/2:
-				first = append(first, r)
-			default:
-				r.Time -= end / 2
-				second = append(second, r)
-			}
-		}
-		m.halves[0], m.halves[1] = append(m.halves[0], first), append(m.halves[1], second)
-	}
-	return m, nil
-}
-
-// engine makes two fresh devices, always the same, with an engine on them.
-func (m *machine) engine() (*replay.Engine, []replay.Device, error) {
-	var devices []replay.Device
-	var ready int64
-	var bytes uint64
-	for i := range 2 {
-		d, at, err := agedDevice(2*m.seed + uint64(i))
-		if err != nil {
-			return nil, nil, err
-		}
-		devices = append(devices, d)
-		ready = max(ready, at)
-		bytes = uint64(d.Pages()) * 4096
-	}
-	e, err := replay.New(replay.Config{Devices: devices, Bytes: bytes, Writes: m.writes, Workers: m.workers, Start: ready})
-	return e, devices, err
-}
-
-// record runs both halves under the baseline and gives each device's log.
-func (m *machine) record(ctx context.Context) ([]*admission.Log, error) {
-	e, _, err := m.engine()
+	heavy, err := p.heavy.requests(2*seed+1, ios)
 	if err != nil {
 		return nil, err
 	}
-	var whole []*admission.Log
-	for _, half := range m.halves {
-		r, err := e.Run(ctx, replay.Baseline(), half, replay.Options{Log: true})
-		if err != nil {
-			return nil, err
-		}
-		if whole == nil {
-			whole = r.Logs
-			continue
-		}
-		for d, l := range r.Logs {
-			for i := range l.Len() {
-				whole[d].Append(l.Submit[i], l.Latency[i], l.Size[i], l.Read[i])
-			}
-		}
-	}
-	return whole, nil
+	return replay.NewStudy(seed, deviceConfig(), light, heavy)
 }

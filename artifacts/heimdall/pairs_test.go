@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"reprise/policies/admission/replay"
 )
 
 // The constant that loads are shares of is what the device does.
 func TestSustained(t *testing.T) {
-	d, now, err := agedDevice(1)
+	d, now, err := replay.Aged(deviceConfig())
 	require.NoError(t, err)
 	before, start := d.Stats(), now
 	const pages = 400_000

@@ -140,6 +140,11 @@ func (s *Samples) Relabel(slow []bool) *Samples {
 	return &p
 }
 
+// Mixed says that there are samples of both kinds, slow and fast.
+func (s *Samples) Mixed() bool {
+	return slices.Contains(s.Slow, true) && slices.Contains(s.Slow, false)
+}
+
 // Ints is a sample as a Decider takes it.
 func (s *Samples) Ints(i int) []int32 {
 	x := make([]int32, s.Width)

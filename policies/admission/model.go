@@ -75,7 +75,7 @@ func Train(ctx context.Context, r Recipe, s *Samples) (*Model, error) {
 	if s.Len() == 0 {
 		return nil, fmt.Errorf("train %s: no samples", r.Name)
 	}
-	if !slices.Contains(s.Slow, true) || !slices.Contains(s.Slow, false) {
+	if !s.Mixed() {
 		return nil, fmt.Errorf("train %s: all %d samples are of one kind: there is nothing to tell apart", r.Name, s.Len())
 	}
 	var err error

@@ -1,0 +1,271 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"reprise/emulator"
+	"reprise/policies/admission"
+	"reprise/traces"
+)
+
+// Study compares policies on the same two devices under the same two traces.
+// The first part of the traces, always under the baseline, records the logs
+// that models are trained on; the second part is what is measured. Every policy
+// meets devices that were aged alike and went through the same first part.
+type Study struct {
+	Seed    uint64
+	Device  emulator.Config // of both devices; each has a seed of its own
+	Writes  Replicas
+	Workers int // of each client; 0: any number
+	// Parts are the two parts of the traces, [part][client]. Each part's times
+	// start at 0.
+	Parts [2][][]traces.Request
+
+	models   map[string][]*admission.Model
+	logs     []*admission.Log
+	p95, p98 []int64 // read latencies of the first part, by client
+}
+
+// NewStudy takes a light and a heavy trace and cuts both at half the time of
+// the shorter. What the longer has beyond that is left out.
+func NewStudy(seed uint64, device emulator.Config, light, heavy []traces.Request) (*Study, error) {
+	if len(light) < 2 || len(heavy) < 2 {
+		return nil, errors.New("study: a trace of fewer than two requests has no half to train on and none to measure")
+	}
+	end := min(light[len(light)-1].Time, heavy[len(heavy)-1].Time)
+	s := &Study{Seed: seed, Device: device, Writes: WritePrimary}
+	for _, list := range [][]traces.Request{light, heavy} {
+		var first, second []traces.Request
+		for _, r := range list {
+			switch {
+			case r.Time > end:
+			case r.Time < end/2:
+				first = append(first, r)
+			default:
+				r.Time -= end / 2
+				second = append(second, r)
+			}
+		}
+		s.Parts[0], s.Parts[1] = append(s.Parts[0], first), append(s.Parts[1], second)
+	}
+	return s, nil
+}
+
+// Aged makes a device in steady state: every page written in order, and then as
+// many pages overwritten at random. It gives the time at which the device has
+// come to rest.
+func Aged(c emulator.Config) (d *emulator.Device, ready int64, err error) {
+	if d, err = emulator.New(c); err != nil {
+		return nil, 0, err
+	}
+	pages, per := uint64(d.Pages()), uint64(d.Config().SectorsPerPage)
+	state := c.Seed
+	for i := range 2 * pages {
+		page := i
+		if i >= pages {
+			state += 0x9e3779b97f4a7c15 // SplitMix64
+			z := state
+			z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+			z = (z ^ z>>27) * 0x94d049bb133111eb
+			page = (z ^ z>>31) % pages
+		}
+		latency, err := d.Write(ready, page*per, per)
+		if err != nil {
+			return nil, 0, fmt.Errorf("ageing: %w", err)
+		}
+		ready += latency
+	}
+	const rest = 1e9
+	return d, ready + d.Flush(ready) + rest, nil
+}
+
+func (s *Study) engine() (*Engine, []Device, error) {
+	cfg := Config{Writes: s.Writes, Workers: s.Workers}
+	for i := range s.Parts[0] {
+		c := s.Device
+		c.Seed = s.Seed*uint64(len(s.Parts[0])) + uint64(i)
+		d, ready, err := Aged(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.Devices = append(cfg.Devices, d)
+		cfg.Start = max(cfg.Start, ready)
+		cfg.Bytes = uint64(d.Pages()) * uint64(d.Config().PageSize())
+	}
+	e, err := New(cfg)
+	return e, cfg.Devices, err
+}
+
+// Record runs both parts under the baseline and gives each device's log.
+func (s *Study) Record(ctx context.Context) ([]*admission.Log, error) {
+	e, _, err := s.engine()
+	if err != nil {
+		return nil, err
+	}
+	var whole []*admission.Log
+	for _, part := range s.Parts {
+		r, err := e.Run(ctx, Baseline(), part, Options{Log: true})
+		if err != nil {
+			return nil, err
+		}
+		if whole == nil {
+			whole = r.Logs
+			continue
+		}
+		for d, l := range r.Logs {
+			for i := range l.Len() {
+				whole[d].Append(l.Submit[i], l.Latency[i], l.Size[i], l.Read[i])
+			}
+		}
+	}
+	return whole, nil
+}
+
+// PolicyNames are the policies a Study knows, in the order of its tables.
+// hedging and its combinations wait for the 98th percentile of a client's
+// baseline latencies, as the published runs do, hedging-p95 for the 95th.
+// extended is this program's own model.
+func PolicyNames() []string {
+	return []string{
+		"baseline", "random", "round-robin", "shortest-queue", "hedging", "hedging-p95", "c3", "ams", "heron",
+		"linnos", "linnos-hedging", "heimdall", "heimdall-hedging", "heimdall-joint3", "extended", "oracle",
+	}
+}
+
+// CheckPolicies refuses names that are not among PolicyNames.
+func CheckPolicies(names []string) error {
+	for _, n := range names {
+		if !slices.Contains(PolicyNames(), n) {
+			return fmt.Errorf("policy %q: want one of %s", n, strings.Join(PolicyNames(), ", "))
+		}
+	}
+	return nil
+}
+
+// Measure runs the second part under a policy.
+func (s *Study) Measure(ctx context.Context, name string, progress func(requests int)) (*Result, error) {
+	if err := CheckPolicies([]string{name}); err != nil {
+		return nil, err
+	}
+	if s.logs == nil {
+		if err := s.learn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	e, devices, err := s.engine()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.Run(ctx, Baseline(), s.Parts[0], Options{}); err != nil {
+		return nil, err
+	}
+	policy, err := s.policy(ctx, name, devices)
+	if err != nil {
+		return nil, err
+	}
+	return e.Run(ctx, policy, s.Parts[1], Options{Progress: progress})
+}
+
+// learn records the first part under the baseline.
+func (s *Study) learn(ctx context.Context) error {
+	e, _, err := s.engine()
+	if err != nil {
+		return err
+	}
+	r, err := e.Run(ctx, Baseline(), s.Parts[0], Options{Log: true})
+	if err != nil {
+		return err
+	}
+	s.logs, s.models = r.Logs, map[string][]*admission.Model{}
+	for c := range r.Clients {
+		s.p95 = append(s.p95, r.Clients[c].Quantile(0.95))
+		s.p98 = append(s.p98, r.Clients[c].Quantile(0.98))
+	}
+	return nil
+}
+
+func (s *Study) policy(ctx context.Context, name string, devices []Device) (Policy, error) {
+	switch name {
+	case "baseline":
+		return Baseline(), nil
+	case "random":
+		return Random(s.Seed), nil
+	case "round-robin":
+		return RoundRobin(), nil
+	case "shortest-queue":
+		return ShortestQueue(), nil
+	case "hedging":
+		return Hedging(name, nil, s.p98, false), nil
+	case "hedging-p95":
+		return Hedging(name, nil, s.p95, false), nil
+	case "c3":
+		return C3(len(devices)), nil
+	case "ams":
+		return AMS(len(devices)), nil
+	case "heron":
+		return Heron(len(devices)), nil
+	case "oracle":
+		return Oracle(devices)
+	case "heimdall-joint3":
+		return s.learned(ctx, name, "heimdall", 3)
+	}
+	model, hedged := strings.CutSuffix(name, "-hedging")
+	inner, err := s.learned(ctx, model, model, 1)
+	if err != nil || !hedged {
+		return inner, err
+	}
+	return Hedging(name, inner, s.p98, false), nil
+}
+
+func (s *Study) learned(ctx context.Context, name, recipe string, group int) (Policy, error) {
+	r, err := admission.RecipeNamed(recipe)
+	if err != nil {
+		return nil, err
+	}
+	key := fmt.Sprint(recipe, group)
+	if _, ok := s.models[key]; !ok {
+		for _, l := range s.logs {
+			m, err := Teach(ctx, l, r, group, s.Seed)
+			if err != nil {
+				return nil, err
+			}
+			s.models[key] = append(s.models[key], m)
+		}
+	}
+	precision := admission.Int16
+	if r.Inputs == admission.LinnOSInputs {
+		precision = admission.Float32
+	}
+	return Learned(name, s.models[key], precision)
+}
+
+// Teach trains a model on a device's log, as an operator would who has nothing
+// else. A log whose reads are all of one kind teaches nothing: the model is nil
+// then, and the device keeps its reads.
+func Teach(ctx context.Context, l *admission.Log, r admission.Recipe, group int, seed uint64) (*admission.Model, error) {
+	t := l.Thresholds()
+	labels := l.Label(t, admission.Fixed)
+	rows := labels.Filter().Rows
+	if r.Cutoff {
+		labels = l.LabelCutoff(t)
+	}
+	s, err := admission.Extract(l, labels.Slow, r.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	if !r.Cutoff {
+		s = s.Among(rows)
+	}
+	if group > 1 {
+		s = s.Groups(group, admission.JointCausal)
+	}
+	if !s.Mixed() {
+		return nil, nil
+	}
+	r.Training.Seed, r.Growing.Seed = seed, seed
+	return admission.Train(ctx, r, s)
+}
