@@ -26,7 +26,6 @@ import (
 type Engine struct {
 	Store   *store.Store
 	Node    node.Node
-	Self    string // path of this program, for the children that run built-ins
 	Version string // of this program
 	Jobs    int    // steps at once
 	Fresh   bool   // run every step, whatever is stored
@@ -84,7 +83,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		ids[i] = m.Artifact
 	}
 	log.Emit(event.RunStarted{
-		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: e.Node.Platform(),
+		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: e.Node.Machine().Platform(),
 		CPUs: runtime.NumCPU(), Folder: run.Dir, Steps: len(p.Steps),
 	})
 	log.Emit(planned(p))
@@ -347,7 +346,10 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	defer func() { _ = stderr.Close() }()
 
-	command := node.Command{Dir: a.Work, Limit: s.Limit, Memory: s.Memory, Stdout: stdout, Stderr: stderr}
+	command := node.Command{
+		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
+		Stdout: stdout, Stderr: stderr,
+	}
 	report := &reportReader{progress: func(p progress) {
 		x.log.Emit(event.StepProgress{Step: s.ID, Done: p.Done, Total: p.Total, Doing: p.Doing})
 	}}
@@ -359,14 +361,14 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			}
 			return fail(event.InfrastructureFailure, fmt.Errorf("source %s: %w", name, err))
 		}
-		command.Env = append(command.Env, SourceVariable(name)+"="+path)
+		command.Files[SourceVariable(name)] = path
 	}
 	if s.Builtin != nil {
 		params, err := json.Marshal(s.Params)
 		if err != nil {
 			return fail(event.ConfigurationFailure, err)
 		}
-		command.Argv = []string{x.Self, "exec", s.Builtin.Name, string(params)}
+		command.Argv = []string{x.Node.Self(), "exec", s.Builtin.Name, string(params)}
 		command.Stdout = report
 		if s.Memory > 0 {
 			// The collector keeps below the limit where it can.
