@@ -56,7 +56,7 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 		return Result{End: Stopped}, nil
 	}
 	if l.Turns != "" {
-		leave, err := takeTurn(ctx, l.Turns, c.Exclusive)
+		leave, err := takeTurn(ctx, l.Turns, c.Exclusive, c.Note)
 		if ctx.Err() != nil {
 			return Result{End: Stopped}, nil
 		}

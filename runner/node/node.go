@@ -14,7 +14,7 @@ type Command struct {
 	Argv []string
 	// Dir is a folder of the runner's machine. The command works in it or, on
 	// another machine, in a copy: it finds the folder's content there, and what
-	// it leaves is in Dir once Run has returned.
+	// it leaves is in Dir once Run has returned, unless it was stopped.
 	Dir string
 	Env []string // added to the node's own environment
 	// Files are files and folders of the runner's machine that the command
@@ -26,6 +26,9 @@ type Command struct {
 	// Exclusive commands measure the machine: nothing else that a node runs
 	// there may run beside them.
 	Exclusive bool
+	// Note, if there is one, is told what else is worth knowing of the
+	// command's way: that it waits for its turn, that a connection was lost.
+	Note func(string)
 	// Standard input is always empty.
 	Stdout, Stderr io.Writer
 }

@@ -17,10 +17,16 @@ const turnPoll = 50 * time.Millisecond
 // until no other runs, another until no exclusive one runs or waits. The order
 // is kept by locks on two files, which end with the process that holds them,
 // however it ends, and hold between users.
-func takeTurn(ctx context.Context, path string, exclusive bool) (leave func(), err error) {
+func takeTurn(ctx context.Context, path string, exclusive bool, note func(string)) (leave func(), err error) {
+	waits := func() {
+		if note != nil {
+			note("waits for other commands on the machine to end; one of them, or this, runs alone")
+			note = nil
+		}
+	}
 	// Everyone passes the gate alone. An exclusive command stays in it while it
 	// waits, so that a stream of others cannot keep it out for ever.
-	gate, err := lock(ctx, path+".gate", syscall.LOCK_EX)
+	gate, err := lock(ctx, path+".gate", syscall.LOCK_EX, waits)
 	if err != nil {
 		return nil, err
 	}
@@ -29,14 +35,14 @@ func takeTurn(ctx context.Context, path string, exclusive bool) (leave func(), e
 	if exclusive {
 		how = syscall.LOCK_EX
 	}
-	turn, err := lock(ctx, path, how)
+	turn, err := lock(ctx, path, how, waits)
 	if err != nil {
 		return nil, err
 	}
 	return func() { _ = turn.Close() }, nil
 }
 
-func lock(ctx context.Context, path string, how int) (*os.File, error) {
+func lock(ctx context.Context, path string, how int, waits func()) (*os.File, error) {
 	f, err := openShared(path)
 	if err != nil {
 		return nil, fmt.Errorf("lock of exclusive commands: %w", err)
@@ -50,6 +56,7 @@ func lock(ctx context.Context, path string, how int) (*os.File, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
+		waits()
 		select {
 		case <-ctx.Done():
 			_ = f.Close()
@@ -70,5 +77,8 @@ func openShared(path string) (*os.File, error) {
 	if errors.Is(err, fs.ErrExist) {
 		return os.Open(path)
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, f.Chmod(0o644) // whatever the umask
 }
