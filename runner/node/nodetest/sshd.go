@@ -24,7 +24,7 @@ import (
 // its own.
 type SSHD struct {
 	User, Address string // Address is host:port
-	Home          string // what $HOME is for who logs in
+	Home          string // $HOME of who logs in; programs in its bin come first
 	Identity      string // key file that lets in
 	KnownHosts    string // file that knows the server's key
 
@@ -125,9 +125,9 @@ UsePAM no
 PermitRootLogin yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-SetEnv HOME=%s
+SetEnv HOME=%s PATH=%s/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 MaxStartups 100
-`, host, port, s.dir, s.dir, s.Home), 0o600))
+`, host, port, s.dir, s.dir, s.Home, s.Home), 0o600))
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	require.NoError(t, err)
 	defer func() { _ = log.Close() }()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,6 +166,9 @@ func parseTarget(target string) (user, host, port string, err error) {
 	host = strings.Trim(rest, "[]")
 	if strings.HasPrefix(rest, "[") && strings.Contains(rest, "]:") || strings.Count(rest, ":") == 1 {
 		host, port, err = net.SplitHostPort(rest)
+	}
+	if strings.Contains(host, ":") {
+		_, err = netip.ParseAddr(host)
 	}
 	if err != nil || host == "" || strings.ContainsAny(target, " \t\n'\"") {
 		return "", "", "", fmt.Errorf("%q is no host; write [user@]host[:port]", target)

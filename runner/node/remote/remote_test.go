@@ -38,5 +38,6 @@ func open(t *testing.T, s *nodetest.SSHD) *Node {
 }
 
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	nodetest.Run(t, open(t, nodetest.StartSSHD(t)))
 }
