@@ -10,6 +10,7 @@ import (
 	"net/rpc"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"reprise/runner/node"
@@ -21,7 +22,7 @@ type Node struct {
 	// Grace is how long a command has to stop by itself once asked to.
 	Grace time.Duration
 	// Patience is how long a lost connection may stay lost before the host is
-	// given up. A command that nobody can follow goes on for that long.
+	// given up; after that every call tries once. A command that nobody can follow goes on for that long.
 	Patience time.Duration
 
 	name    string
@@ -30,6 +31,7 @@ type Node struct {
 
 	gate   chan struct{} // holds a token for who may use client
 	client *rpc.Client   // nil: not connected
+	given  atomic.Bool   // up: patience has ended once, and nothing has answered since
 
 	mu    sync.Mutex
 	jobs  map[string]struct{}
@@ -139,6 +141,7 @@ func call[Answer any](ctx context.Context, n *Node, method string, args any, not
 			var refused rpc.ServerError
 			switch {
 			case err == nil:
+				n.given.Store(false)
 				if !since.IsZero() && note != nil {
 					note(fmt.Sprintf("the connection to %s is back after %v", n.name, time.Since(since).Round(time.Second)))
 				}
@@ -154,7 +157,8 @@ func call[Answer any](ctx context.Context, n *Node, method string, args any, not
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if away := time.Since(since); away > n.Patience {
+		if away := time.Since(since); away > n.Patience || n.given.Load() {
+			n.given.Store(true)
 			return answer, fmt.Errorf("%s could not be reached for %v: %w", n.name, away.Round(time.Second), err)
 		}
 		select {
