@@ -163,7 +163,7 @@ func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, er
 	}
 	here := node.NewLocal()
 	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: here.Platform(), SourceKey: source.Key,
+		Profile: f.profile, Only: f.only, Params: params, Platform: here.Machine().Platform(), SourceKey: source.Key,
 	})
 	if err != nil {
 		return nil, fail(ExitUsage, err)
@@ -175,12 +175,8 @@ func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, er
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fail(ExitInfrastructure, err)
-	}
 	return &session{plan: plan, node: here, engine: &runner.Engine{
-		Store: kept, Node: here, Self: self, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Node: here, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}}, nil
 }

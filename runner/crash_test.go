@@ -55,7 +55,7 @@ func runCrashPlan(storeDir, manifest string) error {
 	if err != nil {
 		return err
 	}
-	engine := &Engine{Store: kept, Node: node.NewLocal(), Version: "test", Jobs: 2, Now: time.Now}
+	engine := &Engine{Store: kept, Nodes: []node.Node{node.NewLocal()}, Version: "test", Jobs: 2, Now: time.Now}
 	plan, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Platform: "p"})
 	if err != nil {
 		return err

@@ -25,13 +25,17 @@ import (
 // Engine executes plans.
 type Engine struct {
 	Store   *store.Store
-	Node    node.Node
-	Self    string // path of this program, for the children that run built-ins
-	Version string // of this program
-	Jobs    int    // steps at once
-	Fresh   bool   // run every step, whatever is stored
-	Now     func() time.Time
-	// Fetch brings a source to the node and gives its folder or file.
+	Nodes   []node.Node // of one platform
+	Version string      // of this program
+	Jobs    int         // steps at once on each node; 0: as many as it has cores
+	// Attempts is how often a step is tried whose node fails, each time on
+	// another node if there is one; 0 and 1: once. The first pause of a node
+	// that failed is Backoff; it doubles with every failure.
+	Attempts int
+	Backoff  time.Duration
+	Fresh    bool // run every step, whatever is stored
+	Now      func() time.Time
+	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
 }
 
@@ -54,6 +58,11 @@ type outcome struct {
 	why          string
 	reused       bool
 	dir          string // of its result
+	node         string // that measured it
+	machine      node.Machine
+	place        *place // where it was run now
+	nodeFailed   bool
+	again        bool // the node failed, and the step is to be tried again
 	observations []checks.Observation
 }
 
@@ -72,6 +81,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	x := &execution{
 		Engine: e, plan: p, run: run, log: log,
 		steps:    p.ByName(),
+		places:   e.places(),
 		outcomes: map[string]outcome{},
 		left:     map[ExperimentID]int{},
 		sum: Summary{
@@ -84,8 +94,8 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		ids[i] = m.Artifact
 	}
 	log.Emit(event.RunStarted{
-		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: e.Node.Platform(),
-		CPUs: runtime.NumCPU(), Folder: run.Dir, Steps: len(p.Steps),
+		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: node.ThisMachine().Platform(),
+		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes), Folder: run.Dir, Steps: len(p.Steps),
 	})
 	log.Emit(planned(p))
 	x.walk(ctx)
@@ -105,6 +115,14 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	}
 	log.Emit(end)
 	return x.sum, errors.Join(log.Err(), run.Close())
+}
+
+func nodes(list []node.Node) []event.Node {
+	var out []event.Node
+	for _, n := range list {
+		out = append(out, event.Node{Name: n.Name(), Machine: n.Machine()})
+	}
+	return out
 }
 
 // planned is the plan as the log has it.
@@ -138,6 +156,7 @@ type execution struct {
 	run      *store.Run
 	log      *event.Log
 	steps    map[string]*Step
+	places   places
 	outcomes map[string]outcome
 	left     map[ExperimentID]int // steps of an experiment that have not ended
 	sum      Summary
@@ -165,27 +184,62 @@ func (x *execution) walk(ctx context.Context) {
 		}
 	}
 	ended := make(chan outcome)
-	running, exclusive := 0, false
+	running := 0
+	failed := map[string][]*place{} // nodes that failed a step
 	for len(ready) > 0 || running > 0 {
-		for len(ready) > 0 && running < max(x.Jobs, 1) && !exclusive {
-			s := ready[0]
-			if s.Exclusive && running > 0 {
-				break
+		for i := 0; i < len(ready) && !x.places.full(time.Now()); {
+			s := ready[i]
+			p := x.places.pick(s, failed[s.ID], time.Now())
+			if p == nil && s.Exclusive {
+				break // let a node run empty for it
 			}
-			ready = ready[1:]
+			if p == nil {
+				i++
+				continue
+			}
+			if i == 0 {
+				ready = ready[1:]
+			} else {
+				ready = slices.Delete(ready, i, i+1)
+			}
 			running++
-			exclusive = s.Exclusive
+			p.begin(s)
 			blocked := x.blockedBy(s)
 			inputs := x.inputs(s)
-			go func() { ended <- x.step(ctx, s, blocked, inputs) }()
+			attempt := len(failed[s.ID]) + 1
+			go func() { ended <- x.step(ctx, s, p, attempt, blocked, inputs) }()
 		}
-		o := <-ended
-		running--
-		exclusive = false
-		x.finish(o)
-		for _, s := range next[o.step.ID] {
-			if waiting[s.ID]--; waiting[s.ID] == 0 {
-				ready = append(ready, s)
+		if running == 0 {
+			// All nodes rest.
+			select {
+			case <-time.After(time.Until(x.places.rested(time.Now()))):
+			case <-ctx.Done():
+				for _, p := range x.places {
+					p.rests = time.Time{}
+				}
+			}
+			continue
+		}
+		var wake <-chan time.Time
+		if rested := x.places.rested(time.Now()); len(ready) > 0 && !rested.IsZero() {
+			wake = time.After(time.Until(rested))
+		}
+		select {
+		case <-wake:
+			continue
+		case o := <-ended:
+			running--
+			o.place.end(o, x.Backoff, time.Now())
+			if o.again {
+				failed[o.step.ID] = append(failed[o.step.ID], o.place)
+				ready = slices.Insert(ready, 0, o.step)
+				continue
+			}
+			x.finish(o)
+			for _, s := range next[o.step.ID] {
+				if waiting[s.ID]--; waiting[s.ID] == 0 {
+					ready = append(ready, s)
+				}
 			}
 		}
 	}
@@ -241,6 +295,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 	if len(claims) == 0 {
 		return
 	}
+	var measured []outcome
 	in := checks.Input{Profile: x.plan.Profile, Experiments: map[string]checks.Status{}}
 	status := checks.Status{State: checks.OK}
 	if why, left := x.plan.Left[ExperimentID{m.Artifact, experiment}]; left {
@@ -251,6 +306,9 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 			continue
 		}
 		o := x.outcomes[s.ID]
+		if s.Exclusive || s.Shell != nil {
+			measured = append(measured, o)
+		}
 		in.Observations = append(in.Observations, o.observations...)
 		if status.State != checks.OK {
 			continue
@@ -265,6 +323,9 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 		}
 	}
 	in.Experiments[experiment] = status
+	if how := unlike(measured); how != "" {
+		x.log.Emit(event.Warned{Message: fmt.Sprintf("%s/%s compares what unlike machines measured: %s", m.Artifact, experiment, how)})
+	}
 	for _, v := range checks.Evaluate(claims, in) {
 		x.sum.Claims[v.Outcome]++
 		x.sum.Verdicts[m.Artifact] = append(x.sum.Verdicts[m.Artifact], v)
@@ -272,9 +333,9 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 	}
 }
 
-// step brings one step to its end; it runs beside others.
-func (x *execution) step(ctx context.Context, s *Step, blocked string, inputs []outcome) outcome {
-	o := outcome{step: s}
+// step brings one step to its end, or an attempt at it; it runs beside others.
+func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, blocked string, inputs []outcome) outcome {
+	o := outcome{step: s, place: p}
 	if blocked != "" {
 		o.status, o.why = event.SkippedOn, blocked+" did not succeed"
 		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
@@ -290,7 +351,7 @@ func (x *execution) step(ctx context.Context, s *Step, blocked string, inputs []
 		result, err := x.Store.Lookup(s.Key)
 		if result != nil {
 			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
-				o.status, o.reused, o.dir = event.Done, true, result.Dir
+				o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
 				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
 				o.observations = x.observe(s, list)
 				return o
@@ -301,14 +362,22 @@ func (x *execution) step(ctx context.Context, s *Step, blocked string, inputs []
 		why = x.Store.Why(s.ID, s.Key, s.Parts, err)
 	}
 	end := event.StepFinished{Step: s.ID}
-	attempt, err := x.run.Begin(s.ID, s.Key, s.Parts, x.Node.Name(), x.Now())
+	records, err := x.run.Begin(s.ID, s.Key, s.Parts, p.Name(), p.machine, x.Now())
 	if err != nil {
 		end.Status, end.Class, end.Error = event.Failed, event.InfrastructureFailure, err.Error()
 	} else {
-		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: x.Node.Name(), Reason: why, Log: attempt.Dir})
-		o.observations = x.attempt(ctx, s, attempt, inputs, &end, &o)
+		if attempt > 1 {
+			why = fmt.Sprintf("attempt %d: %s", attempt, why)
+		}
+		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: p.Name(), Reason: why, Log: records.Dir})
+		o.observations = x.attempt(ctx, s, records, inputs, &end, &o)
 	}
 	o.status, o.class, o.why = end.Status, end.Class, end.Error
+	if o.nodeFailed && attempt < x.Attempts && ctx.Err() == nil {
+		o.again = true
+		x.log.Emit(event.Warned{Step: s.ID, Message: fmt.Sprintf("will be tried again: %s", end.Error)})
+		return o
+	}
 	x.log.Emit(end)
 	return o
 }
@@ -347,7 +416,11 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	defer func() { _ = stderr.Close() }()
 
-	command := node.Command{Dir: a.Work, Limit: s.Limit, Memory: s.Memory, Stdout: stdout, Stderr: stderr}
+	command := node.Command{
+		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
+		Stdout: stdout, Stderr: stderr,
+		Note: func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
+	}
 	report := &reportReader{progress: func(p progress) {
 		x.log.Emit(event.StepProgress{Step: s.ID, Done: p.Done, Total: p.Total, Doing: p.Doing})
 	}}
@@ -359,14 +432,14 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			}
 			return fail(event.InfrastructureFailure, fmt.Errorf("source %s: %w", name, err))
 		}
-		command.Env = append(command.Env, SourceVariable(name)+"="+path)
+		command.Files[SourceVariable(name)] = path
 	}
 	if s.Builtin != nil {
 		params, err := json.Marshal(s.Params)
 		if err != nil {
 			return fail(event.ConfigurationFailure, err)
 		}
-		command.Argv = []string{x.Self, "exec", s.Builtin.Name, string(params)}
+		command.Argv = []string{o.place.Self(), "exec", s.Builtin.Name, string(params)}
 		command.Stdout = report
 		if s.Memory > 0 {
 			// The collector keeps below the limit where it can.
@@ -379,10 +452,11 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
 		command.Env = append(command.Env, shellEnv(s)...)
 	}
-	r, err := x.Node.Run(ctx, command)
+	r, err := o.place.Run(ctx, command)
 	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
 		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS
 	if err != nil {
+		o.nodeFailed = true
 		return fail(event.InfrastructureFailure, err)
 	}
 	if err := failure(r, s); err != nil {
@@ -425,7 +499,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	if err != nil {
 		return fail(event.InfrastructureFailure, err)
 	}
-	o.dir, end.Log = result.Dir, result.Dir
+	o.dir, o.node, o.machine, end.Log = result.Dir, result.Node, result.Machine, result.Dir
 	end.Status, end.Observations = event.Done, len(list)
 	return x.observe(s, list)
 }

@@ -85,12 +85,10 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	kept, err := store.Open(t.TempDir())
 	require.NoError(t, err)
-	self, err := os.Executable()
-	require.NoError(t, err)
 	here := node.NewLocal()
 	here.Grace = time.Second
 	return &bench{t: t, engine: &Engine{
-		Store: kept, Node: here, Self: self, Version: "test", Jobs: 2, Now: time.Now,
+		Store: kept, Nodes: []node.Node{here}, Version: "test", Jobs: 2, Now: time.Now,
 		Fetch: source.Cache{Dir: t.TempDir()}.Fetch,
 	}}
 }
@@ -99,7 +97,7 @@ func (b *bench) run(ctx context.Context, yaml string, params map[string]any, wat
 	b.t.Helper()
 	m, findings := artifacts.Load("artifact.yaml", []byte(yaml))
 	require.NoError(b.t, findings.Err())
-	plan, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Params: params, Platform: b.engine.Node.Platform(), SourceKey: source.Key})
+	plan, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Params: params, Platform: b.engine.Nodes[0].Machine().Platform(), SourceKey: source.Key})
 	require.NoError(b.t, err)
 	b.events = nil
 	record := func(e event.Event) {

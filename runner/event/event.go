@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"reprise/checks"
+	"reprise/runner/node"
 )
 
 // Event is one thing that happened. In JSON the header's keys and the
@@ -34,8 +35,15 @@ type RunStarted struct {
 	Artifacts []string `json:"artifacts"`
 	Platform  string   `json:"platform"` // os/arch of the engine
 	CPUs      int      `json:"cpus"`
+	Nodes     []Node   `json:"nodes"`  // that steps run on
 	Folder    string   `json:"folder"` // of the run's records
 	Steps     int      `json:"steps"`
+}
+
+// Node is a machine that steps run on.
+type Node struct {
+	Name string `json:"name"`
+	node.Machine
 }
 
 // Planned lays out what a run is going to do, so that whoever shows it can

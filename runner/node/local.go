@@ -17,6 +17,10 @@ import (
 type Local struct {
 	// Grace is how long a command has to stop by itself once asked to.
 	Grace time.Duration
+	// Turns is a file by which every Local of this machine that names it keeps
+	// exclusive commands apart from all others; without it there is no such
+	// order, and whoever calls Run keeps it.
+	Turns string
 
 	mu     sync.Mutex
 	groups map[int]struct{}
@@ -30,8 +34,17 @@ func NewLocal() *Local {
 // Name is "local".
 func (l *Local) Name() string { return "local" }
 
-// Platform is the running binary's own.
-func (l *Local) Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+// Machine implements Node.
+func (l *Local) Machine() Machine { return ThisMachine() }
+
+// Self is the running program's own path.
+func (l *Local) Self() string {
+	self, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return self
+}
 
 // memoryPoll is how often the resident memory of a limited command is read. A
 // command can overshoot for that long; the machine is protected by the kernel.
@@ -42,6 +55,16 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{End: Stopped}, nil
 	}
+	if l.Turns != "" {
+		leave, err := takeTurn(ctx, l.Turns, c.Exclusive, c.Note)
+		if ctx.Err() != nil {
+			return Result{End: Stopped}, nil
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		defer leave()
+	}
 	// The kernel sends the parent-death signal when the thread that started
 	// the child ends, so this goroutine keeps its thread until the child ends.
 	runtime.LockOSThread()
@@ -50,6 +73,9 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
+	for name, path := range c.Files {
+		cmd.Env = append(cmd.Env, name+"="+path)
+	}
 	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 	cmd.SysProcAttr = ownGroup()
 	// A grandchild that keeps the output open must not keep the step alive.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,6 +38,32 @@ func groupRSS(group int) uint64 {
 		pages += rss
 	}
 	return pages * uint64(os.Getpagesize())
+}
+
+// describe fills in what the kernel says of the machine.
+func describe(m *Machine) {
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = string(bytes.TrimSpace(release))
+	}
+	m.CPU = procField("/proc/cpuinfo", "model name")
+	if kib, _, _ := strings.Cut(procField("/proc/meminfo", "MemTotal"), " "); kib != "" {
+		n, _ := strconv.ParseUint(kib, 10, 64)
+		m.Memory = n << 10
+	}
+}
+
+// procField finds the first line "name : value" of a file.
+func procField(path, name string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 func usage(state *os.ProcessState, wall time.Duration) Usage {

@@ -32,6 +32,21 @@ func groupRSS(group int) uint64 {
 	return kib << 10
 }
 
+// describe fills in what sysctl says of the machine.
+func describe(m *Machine) {
+	ask := func(names ...string) string {
+		for _, name := range names {
+			if out, err := exec.Command("sysctl", "-n", name).Output(); err == nil {
+				return strings.TrimSpace(string(out))
+			}
+		}
+		return ""
+	}
+	m.Kernel = ask("kern.osrelease")
+	m.CPU = ask("machdep.cpu.brand_string", "hw.model")
+	m.Memory, _ = strconv.ParseUint(ask("hw.memsize", "hw.physmem"), 10, 64)
+}
+
 func usage(state *os.ProcessState, wall time.Duration) Usage {
 	u := Usage{Wall: wall, User: state.UserTime(), Sys: state.SystemTime()}
 	if r, ok := state.SysUsage().(*syscall.Rusage); ok {

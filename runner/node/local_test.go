@@ -1,95 +1,96 @@
-package node
+package node_test
 
 import (
 	"bytes"
 	"context"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"reprise/runner/node"
+	"reprise/runner/node/nodetest"
 )
 
-func sh(t *testing.T, ctx context.Context, c Command, script string) (Result, string) {
-	t.Helper()
-	var out bytes.Buffer
-	c.Argv = []string{"sh", "-c", script}
-	c.Dir = t.TempDir()
-	c.Stdout = &out
-	l := NewLocal()
+func TestLocal(t *testing.T) {
+	l := node.NewLocal()
 	l.Grace = time.Second
-	r, err := l.Run(ctx, c)
-	require.NoError(t, err)
-	return r, out.String()
+	nodetest.Run(t, l)
 }
 
-func TestLocalEnds(t *testing.T) {
-	ctx := context.Background()
-	r, out := sh(t, ctx, Command{Env: []string{"WORD=héllo"}}, `echo "$WORD"; cat; exit 3`)
-	require.Equal(t, Exited, r.End)
-	require.Equal(t, 3, r.ExitCode)
-	require.Equal(t, "héllo\n", out, "standard input is empty, so cat ends at once")
-
-	r, _ = sh(t, ctx, Command{}, `kill -SEGV $$`)
-	require.Equal(t, Signalled, r.End)
-	require.Equal(t, "segmentation fault", r.Signal)
-
-	r, _ = sh(t, ctx, Command{Limit: 200 * time.Millisecond}, `sleep 60`)
-	require.Equal(t, TimedOut, r.End)
-}
-
-func TestLocalMemoryLimitCountsChildren(t *testing.T) {
-	// The shell itself stays small; its child takes the memory.
-	r, _ := sh(t, context.Background(), Command{Memory: 40 << 20, Limit: 20 * time.Second}, `head -c 100000000 /dev/zero | tail -c 90000000 | sleep 15`)
-	require.Equal(t, OverLimit, r.End)
-	require.Less(t, r.Usage.Wall, 10*time.Second)
-}
-
-func TestLocalStopsWholeGroup(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	pidFile := filepath.Join(t.TempDir(), "pid")
-	go func() {
-		for {
-			if data, err := os.ReadFile(pidFile); err == nil && bytes.HasSuffix(data, []byte("\n")) {
-				cancel()
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
+// TestExclusiveRunsAlone runs shared and exclusive commands of two nodes that
+// know of each other only by the file; each notes when it begins and ends.
+func TestExclusiveRunsAlone(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	nodes := []*node.Local{node.NewLocal(), node.NewLocal()}
+	done := make(chan error)
+	const commands = 12
+	for i := range commands {
+		n := nodes[i%2]
+		n.Turns = filepath.Join(dir, "turns")
+		name := "s"
+		if i%3 == 0 {
+			name = "x"
 		}
-	}()
-	// The child ignores the polite request, so it takes the grace period.
-	r, _ := sh(t, ctx, Command{Env: []string{"PIDFILE=" + pidFile}}, `sh -c 'trap "" TERM; echo $$ >"$PIDFILE"; while :; do sleep 0.1; done' & wait; sleep 60`)
-	require.Equal(t, Stopped, r.End)
-	data, err := os.ReadFile(pidFile)
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return gone(pid) }, 2*time.Second, 10*time.Millisecond, "the grandchild survived")
-}
-
-// gone says that the process has ended; one that nobody has waited for yet
-// counts as ended.
-func gone(pid int) bool {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return syscall.Kill(pid, 0) != nil
+		go func() {
+			_, err := n.Run(t.Context(), node.Command{
+				Argv: []string{"sh", "-c", "echo +$0 >>" + log + "; sleep 0.03; echo -$0 >>" + log, name}, Dir: dir,
+				Exclusive: name == "x", Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{},
+			})
+			done <- err
+		}()
 	}
-	return bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
+	for range commands {
+		require.NoError(t, <-done)
+	}
+	data, err := os.ReadFile(log)
+	require.NoError(t, err)
+	running, exclusive, most := 0, 0, 0
+	for _, line := range bytes.Fields(data) {
+		step := 1
+		if line[0] == '-' {
+			step = -1
+		}
+		running += step
+		if line[1] == 'x' {
+			exclusive += step
+		}
+		most = max(most, running)
+		if exclusive > 0 {
+			require.Equal(t, 1, running, "%s", data)
+		}
+	}
+	require.Greater(t, most, 1, "commands that are not exclusive run beside each other")
 }
 
-func TestLocalUsage(t *testing.T) {
-	r, _ := sh(t, context.Background(), Command{}, `i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done`)
-	require.Equal(t, Exited, r.End)
-	require.Positive(t, r.Usage.User)
-	require.Positive(t, r.Usage.Wall)
-	require.Greater(t, r.Usage.MaxRSS, uint64(100<<10))
+func TestWaitingForATurnCanBeCancelled(t *testing.T) {
+	turns := filepath.Join(t.TempDir(), "turns")
+	busy, waits := node.NewLocal(), node.NewLocal()
+	busy.Turns, waits.Turns = turns, turns
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	ready := make(chan struct{})
+	go func() {
+		defer close(ended)
+		out := writer(func() { close(ready) })
+		_, _ = busy.Run(ctx, node.Command{Argv: []string{"sh", "-c", "echo; exec sleep 60"}, Exclusive: true, Dir: t.TempDir(), Stdout: out, Stderr: out})
+	}()
+	<-ready
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	r, err := waits.Run(short, node.Command{Argv: []string{"true"}, Dir: t.TempDir()})
+	require.NoError(t, err)
+	require.Equal(t, node.Stopped, r.End)
+	stop()
+	<-ended
+	r, err = waits.Run(t.Context(), node.Command{Argv: []string{"true"}, Dir: t.TempDir()})
+	require.NoError(t, err)
+	require.Equal(t, node.Exited, r.End)
 }
 
-func TestLocalMissingProgramIsTheNodesError(t *testing.T) {
-	_, err := NewLocal().Run(context.Background(), Command{Argv: []string{"no-such-program-here"}, Dir: t.TempDir()})
-	require.ErrorContains(t, err, "no-such-program-here")
-}
+type writer func()
+
+func (w writer) Write(p []byte) (int, error) { w(); return len(p), nil }

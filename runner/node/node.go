@@ -1,5 +1,6 @@
 // Package node is where a step runs. A Node knows how to start a command,
-// keep it within its limits, stop it, and say what it used.
+// keep it within its limits, stop it, and say what it used. Package nodetest
+// holds what every Node must do.
 package node
 
 import (
@@ -10,11 +11,24 @@ import (
 
 // Command is one command to run on a node.
 type Command struct {
-	Argv   []string
-	Dir    string   // working folder, which exists
-	Env    []string // added to the node's own environment
-	Limit  time.Duration
-	Memory uint64 // bytes of resident memory of the command and its children; 0: no limit
+	Argv []string
+	// Dir is a folder of the runner's machine. The command works in it or, on
+	// another machine, in a copy: it finds the folder's content there, and what
+	// it leaves is in Dir once Run has returned, unless it was stopped.
+	Dir string
+	Env []string // added to the node's own environment
+	// Files are files and folders of the runner's machine that the command
+	// only reads. Each key is an environment variable that gives the command
+	// the place where it finds them.
+	Files  map[string]string
+	Limit  time.Duration // 0: none
+	Memory uint64        // bytes of resident memory of the command and its children; 0: no limit
+	// Exclusive commands measure the machine: nothing else that a node runs
+	// there may run beside them.
+	Exclusive bool
+	// Note, if there is one, is told what else is worth knowing of the
+	// command's way: that it waits for its turn, that a connection was lost.
+	Note func(string)
 	// Standard input is always empty.
 	Stdout, Stderr io.Writer
 }
@@ -49,10 +63,14 @@ type Usage struct {
 type Node interface {
 	// Name is how people know the machine.
 	Name() string
-	// Platform is the class of machine: operating system and architecture.
-	Platform() string
+	Machine() Machine
+	// Self is the path under which a command on the node finds this program.
+	Self() string
 	// Run starts the command and waits for its end. When ctx is cancelled the
 	// command and its children are asked to stop and, after a grace period,
-	// killed. An error means that the node failed, not the command.
+	// killed. An error means that the node failed, not the command. Commands
+	// may run at the same time.
 	Run(ctx context.Context, c Command) (Result, error)
+	// Kill ends every running command at once, for a runner about to exit.
+	Kill()
 }

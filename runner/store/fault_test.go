@@ -128,7 +128,7 @@ func measure(root string, files fileSystem) error {
 	if _, err := run.Write([]byte("{}\n")); err != nil {
 		return errors.Join(err, run.Close())
 	}
-	a, err := run.Begin("x/E1", Key(stepParts), stepParts, "local", noon)
+	a, err := run.Begin("x/E1", Key(stepParts), stepParts, "local", node.Machine{}, noon)
 	if err != nil {
 		return errors.Join(err, run.Close())
 	}

@@ -69,12 +69,12 @@ type Attempt struct {
 
 // Begin makes an attempt's folder and remembers that the step is under way,
 // in that order, before anything of the step runs.
-func (r *Run) Begin(step, key string, parts []Part, nodeName string, now time.Time) (*Attempt, error) {
+func (r *Run) Begin(step, key string, parts []Part, nodeName string, machine node.Machine, now time.Time) (*Attempt, error) {
 	name := fmt.Sprintf("%04d-%s", r.attempts.Add(1), fileName(step))
 	a := &Attempt{
 		Dir:    filepath.Join(r.Dir, "attempts", name),
 		run:    r,
-		record: Result{Step: step, Key: key, Parts: parts, Run: r.ID, Node: nodeName, Started: now.UTC()},
+		record: Result{Step: step, Key: key, Parts: parts, Run: r.ID, Node: nodeName, Machine: machine, Started: now.UTC()},
 	}
 	a.Work = filepath.Join(a.Dir, WorkDir)
 	if err := r.store.fs.MkdirAll(a.Work); err != nil {

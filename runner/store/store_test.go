@@ -17,7 +17,7 @@ func begin(t *testing.T, s *Store, step string, parts []Part) (*Run, *Attempt) {
 	t.Helper()
 	run, err := s.NewRun(noon)
 	require.NoError(t, err)
-	a, err := run.Begin(step, Key(parts), parts, "local", noon)
+	a, err := run.Begin(step, Key(parts), parts, "local", node.Machine{}, noon)
 	require.NoError(t, err)
 	return run, a
 }

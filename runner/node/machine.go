@@ -1,0 +1,35 @@
+package node
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// Machine is what a node's measurements depend on.
+type Machine struct {
+	OS     string `json:"os"`   // in Go's terms: linux
+	Arch   string `json:"arch"` // in Go's terms: amd64
+	Kernel string `json:"kernel,omitempty"`
+	CPU    string `json:"cpu,omitempty"` // model
+	Cores  int    `json:"cores"`
+	Memory uint64 `json:"memory"` // bytes; 0: unknown
+}
+
+// Platform is the class of machine that results are kept under: operating
+// system and architecture.
+func (m Machine) Platform() string { return m.OS + "/" + m.Arch }
+
+func (m Machine) String() string {
+	cpu := m.CPU
+	if cpu == "" {
+		cpu = m.Arch
+	}
+	return fmt.Sprintf("%s, %d cores, %d GiB, %s %s", cpu, m.Cores, (m.Memory+1<<29)>>30, m.OS, m.Kernel)
+}
+
+// ThisMachine describes the machine this program runs on.
+func ThisMachine() Machine {
+	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU()}
+	describe(&m)
+	return m
+}

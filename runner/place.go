@@ -1,0 +1,116 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"reprise/runner/node"
+)
+
+// place is a node with what runs on it.
+type place struct {
+	node.Node
+	machine   node.Machine
+	slots     int
+	running   int
+	exclusive bool
+	failures  int       // of the node, in a row
+	rests     time.Time // until then the node is left alone
+}
+
+// places are the nodes of one execution; only walk's goroutine touches them.
+type places []*place
+
+func (e *Engine) places() places {
+	var ps places
+	for _, n := range e.Nodes {
+		m := n.Machine()
+		slots := e.Jobs
+		if slots == 0 {
+			slots = m.Cores
+		}
+		ps = append(ps, &place{Node: n, machine: m, slots: max(slots, 1)})
+	}
+	return ps
+}
+
+// takes says whether a step may start on the place now.
+func (p *place) takes(s *Step, now time.Time) bool {
+	return p.running < p.slots && !p.exclusive && (!s.Exclusive || p.running == 0) && !now.Before(p.rests)
+}
+
+// pick finds the emptiest place that takes the step, or nil. A step does not
+// go back to a place that has failed it while there is one that has not.
+func (ps places) pick(s *Step, failed []*place, now time.Time) *place {
+	var best *place
+	for _, p := range ps {
+		if !p.takes(s, now) || slices.Contains(failed, p) && len(failed) < len(ps) {
+			continue
+		}
+		if best == nil || p.running*best.slots < best.running*p.slots {
+			best = p
+		}
+	}
+	return best
+}
+
+// full says that no place could take any step.
+func (ps places) full(now time.Time) bool {
+	return !slices.ContainsFunc(ps, func(p *place) bool { return p.takes(&Step{}, now) })
+}
+
+// rested is when the first of the places that rest may be used again.
+func (ps places) rested(now time.Time) time.Time {
+	var first time.Time
+	for _, p := range ps {
+		if now.Before(p.rests) && (first.IsZero() || p.rests.Before(first)) {
+			first = p.rests
+		}
+	}
+	return first
+}
+
+func (p *place) begin(s *Step) {
+	p.running++
+	p.exclusive = s.Exclusive
+}
+
+// end takes in how the node did. One that failed is left alone for a while,
+// longer each time until it has run a command again.
+func (p *place) end(o outcome, backoff time.Duration, now time.Time) {
+	p.running--
+	p.exclusive = false
+	switch {
+	case o.nodeFailed:
+		const mostDoublings = 6
+		p.rests = now.Add(backoff << min(p.failures, mostDoublings))
+		p.failures++
+	case o.node != "" && !o.reused:
+		p.failures = 0
+	}
+}
+
+// unlike says how the machines that measured an experiment differ, if they do
+// so in what a measurement depends on.
+func unlike(outcomes []outcome) string {
+	kinds := map[string][]string{}
+	for _, o := range outcomes {
+		if o.node == "" || o.machine.Cores == 0 {
+			continue // not measured, or by a version that did not write it down
+		}
+		kind := o.machine.String()
+		if !slices.Contains(kinds[kind], o.node) {
+			kinds[kind] = append(kinds[kind], o.node)
+		}
+	}
+	if len(kinds) < 2 {
+		return ""
+	}
+	var parts []string
+	for _, kind := range sortedStrings(kinds) {
+		parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(kinds[kind], ", "), kind))
+	}
+	return strings.Join(parts, "; ")
+}
