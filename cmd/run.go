@@ -176,7 +176,7 @@ func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, er
 		return nil, err
 	}
 	return &session{plan: plan, node: here, engine: &runner.Engine{
-		Store: kept, Node: here, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Nodes: []node.Node{here}, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}}, nil
 }
