@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"reprise/artifacts"
@@ -75,13 +74,13 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
 	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
-	storeFlag(flags, &f.store)
-	f.looks.flags(flags)
+	storeFlag(c, &f.store)
+	f.looks.flags(c)
 	return c
 }
 
-func storeFlag(flags *pflag.FlagSet, store *string) {
-	flags.StringVar(store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
+func storeFlag(c *cobra.Command, store *string) {
+	c.Flags().StringVar(store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
 }
 
 // command is the command line that makes the same run.
@@ -200,7 +199,7 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Kill: s.node.Kill}
+	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.node.Kill}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {
@@ -358,7 +357,7 @@ func tally(claims map[checks.Outcome]int) string {
 // a run that could not be made says nothing about the claims.
 func exitCode(s runner.Summary) int {
 	switch {
-	case s.Interrupted:
+	case s.Interrupted || s.Steps[string(event.Cancelled)] > 0:
 		return ExitInterrupted
 	case s.Failures[event.InfrastructureFailure] > 0:
 		return ExitInfrastructure
