@@ -15,6 +15,7 @@ func (a *app) commands() []*cobra.Command {
 		a.initCommand(),
 		a.schemaCommand(),
 		a.execCommand(),
+		a.superviseCommand(),
 		a.cachesimCommand(),
 		a.ssdCommand(),
 		a.traceCommand(),

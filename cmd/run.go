@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,6 @@ import (
 	"reprise/checks"
 	"reprise/runner"
 	"reprise/runner/event"
-	"reprise/runner/node"
 	"reprise/runner/source"
 	"reprise/runner/store"
 	"reprise/tui"
@@ -33,6 +31,7 @@ type runFlags struct {
 	json     bool
 	headless bool
 	store    string
+	nodes    nodeFlags
 	looks    looks
 }
 
@@ -47,6 +46,13 @@ folder of one.
 
 Results are kept by the content of what was run: parameters, commands, sources.
 What has been measured before is reused; every step that does run says why.
+--on ssh:HOST,… runs the steps on other machines: reprise is copied there, each
+step runs on the machine with the fewest, exclusive ones alone, and goes on
+where it is when the connection breaks. A step whose machine fails is tried
+again on another. Keys come from the agent or key files, host keys have to be
+in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,
+IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
+
 Ctrl-C stops the running steps and keeps what has finished; a second Ctrl-C
 ends at once.
 
@@ -61,6 +67,7 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
   reprise run codesign --profile local         the scale for a laptop
   reprise run codesign --only E1 --param n=1M  one experiment, another length
   reprise run my/artifact --dry-run            what would run, and why
+  reprise run codesign --on ssh:me@node1,me@node2   on two other machines
   reprise run --headless --json > events.jsonl for CI`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
 	}
@@ -68,12 +75,13 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 	flags.StringVar(&f.profile, "profile", "kick", "scale of the run: kick, local or paper")
 	flags.StringSliceVar(&f.only, "only", nil, "run these experiments only (E1,E3)")
 	flags.StringArrayVar(&f.params, "param", nil, "set a parameter, `name=value`; a list a,b,c makes an axis; may be repeated")
-	flags.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "steps that run at once")
+	flags.IntVar(&f.jobs, "jobs", 0, "steps that run at once on each machine (default: one for each of its cores)")
 	flags.BoolVar(&f.fresh, "fresh", false, "measure again whatever is stored")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the steps and why each would run, and end")
 	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
 	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
+	f.nodes.flags(flags)
 	storeFlag(c, &f.store)
 	f.looks.flags(c)
 	return c
@@ -96,6 +104,9 @@ func (f runFlags) command(args []string) string {
 	if f.fresh {
 		words = append(words, "--fresh")
 	}
+	if f.nodes.on != "local" && f.nodes.on != "" {
+		words = append(words, "--on", f.nodes.on)
+	}
 	if f.store != "" {
 		words = append(words, "--store", f.store)
 	}
@@ -112,14 +123,15 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err != nil {
 		return err
 	}
-	s, err := a.prepare(manifests, f)
+	s, err := a.prepare(cmd.Context(), manifests, f)
 	if err != nil {
 		return err
 	}
+	defer s.nodes.close()
 	if f.dryRun {
 		return a.printPlan(s.plan, s.engine.Store, f)
 	}
-	a.onForcedExit(s.node.Kill)
+	a.onForcedExit(s.nodes.kill)
 	switch {
 	case f.json:
 		lines := json.NewEncoder(a.stdout)
@@ -147,22 +159,33 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 type session struct {
 	plan    *runner.Plan
 	engine  *runner.Engine
-	node    *node.Local
+	nodes   nodes
 	summary runner.Summary // of the last time
 }
 
 // prepare plans a run of the manifests.
-func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, error) {
+func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f runFlags) (*session, error) {
 	params, err := parseParams(f.params)
 	if err != nil {
 		return nil, fail(ExitUsage, err, "write --param name=value")
 	}
-	if f.jobs < 1 {
+	if f.jobs < 0 {
 		return nil, fail(ExitUsage, fmt.Errorf("--jobs %d: at least one step has to run", f.jobs))
 	}
-	here := node.NewLocal()
+	on, err := a.openNodes(ctx, f.nodes)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.prepareOn(on, manifests, params, f)
+	if err != nil {
+		on.close()
+	}
+	return s, err
+}
+
+func (a *app) prepareOn(on nodes, manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
 	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: here.Machine().Platform(), SourceKey: source.Key,
+		Profile: f.profile, Only: f.only, Params: params, Platform: on[0].Machine().Platform(), SourceKey: source.Key,
 	})
 	if err != nil {
 		return nil, fail(ExitUsage, err)
@@ -174,10 +197,14 @@ func (a *app) prepare(manifests []*artifacts.Manifest, f runFlags) (*session, er
 	if err != nil {
 		return nil, err
 	}
-	return &session{plan: plan, node: here, engine: &runner.Engine{
-		Store: kept, Nodes: []node.Node{here}, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+	engine := &runner.Engine{
+		Store: kept, Nodes: on, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
-	}}, nil
+	}
+	if f.nodes.on != "" && f.nodes.on != "local" {
+		engine.Attempts, engine.Backoff = stepAttempts, firstBackoff
+	}
+	return &session{plan: plan, nodes: on, engine: engine}, nil
 }
 
 // execute runs the plan. What has finished once is reused the next time.
@@ -199,7 +226,7 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.node.Kill}
+	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.nodes.kill}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {

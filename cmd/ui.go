@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sort"
 	"time"
@@ -118,12 +117,12 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 				chosen = append(chosen, m)
 			}
 		}
-		f := runFlags{profile: c.Profile, only: c.Only, jobs: runtime.NumCPU(), fresh: c.Fresh, store: storeFlag}
+		f := runFlags{profile: c.Profile, only: c.Only, fresh: c.Fresh, store: storeFlag}
 		for name, value := range c.Params {
 			f.params = append(f.params, name+"="+value)
 		}
 		sort.Strings(f.params)
-		s, err := a.prepare(chosen, f)
+		s, err := a.prepare(ctx, chosen, f)
 		return s, f, err
 	}
 	err = a.live(ctx, l, tui.Options{Home: &tui.Home{
@@ -141,7 +140,7 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 			if err != nil {
 				return nil, err
 			}
-			a.onForcedExit(s.node.Kill)
+			a.onForcedExit(s.nodes.kill)
 			last = s
 			return s.job(f.command(c.Artifacts)), nil
 		},

@@ -314,7 +314,7 @@ func (h *Host) Forget(job string, _ *Nothing) error {
 	if err != nil {
 		return err
 	}
-	if held(dir) {
+	if end, err := ended(dir); err == nil && end == nil {
 		return fmt.Errorf("job %s still runs", job)
 	}
 	return os.RemoveAll(dir)

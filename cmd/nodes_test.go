@@ -1,0 +1,188 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/runner/node/nodetest"
+)
+
+const onHosts = `
+reprise: 1
+artifact: spread
+title: t
+sources:
+  words: {path: words.txt}
+experiments:
+  E1:
+    title: built in
+    profiles: {kick: {compute: 60s}}
+    matrix: {v: [1, 2, 3, 4, 5, 6, 7, 8]}
+    run: demo.value
+  E2:
+    title: two steps in a row, and a source
+    sources: [words]
+    exclusive: true
+    profiles: {kick: {compute: 60s}}
+    matrix: {n: [1, 2]}
+    run:
+      - {name: write, sh: "wc -c <$REPRISE_SOURCE_WORDS >size; echo ${n} >>size", outputs: [size]}
+      - {name: read, sh: "cat size | tr '\n' ' '; ps -A -o args >processes", extract: [{metric: size, regex: {line: "(?P<value>[0-9]+) "}}], env: {TOKEN: "PLANTED-of-the-step"}}
+claims:
+  C1:
+    statement: s
+    source: {where: here, kind: text}
+    experiment: E1
+    checks: [{value: {metric: v, aggregate: sum, expect: 36, tolerance: {value: 0%, because: exact}}}]
+`
+
+// sshConfig names hosts one, two, … as a person would.
+func sshConfig(t *testing.T, hosts ...*nodetest.SSHD) (path string) {
+	t.Helper()
+	var text strings.Builder
+	for i, h := range hosts {
+		host, port, err := net.SplitHostPort(h.Address)
+		require.NoError(t, err)
+		fmt.Fprintf(&text, "Host host%d\n  HostName %s\n  Port %s\n  User %s\n  IdentityFile %s\n  UserKnownHostsFile %s\n", i+1, host, port, h.User, h.Identity, h.KnownHosts)
+	}
+	path = filepath.Join(t.TempDir(), "config")
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// reprise runs the program and gives its exit code and output.
+func reprise(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, bad bytes.Buffer
+	c := exec.Command("reprise", args...)
+	c.Env = append(os.Environ(), env...)
+	c.Stdout, c.Stderr = &out, &bad
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return c.ProcessState.ExitCode(), out.String(), bad.String()
+}
+
+// observed are the observations of a run, in some fixed order.
+func observed(t *testing.T, events string) (all []string) {
+	t.Helper()
+	for line := range strings.Lines(events) {
+		var e struct {
+			Event, Step, Metric string
+			Value               float64
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		if e.Event == "observation" {
+			all = append(all, fmt.Sprint(e.Step, e.Metric, e.Value))
+		}
+	}
+	sort.Strings(all)
+	return all
+}
+
+// TestRunOnHosts runs an artifact on two hosts and on this one: the results
+// are the same, and nothing secret is left behind.
+func TestRunOnHosts(t *testing.T) {
+	one, two := nodetest.StartSSHD(t), nodetest.StartSSHD(t)
+	config := sshConfig(t, one, two)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), []byte(onHosts), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "words.txt"), []byte("some words"), 0o644))
+	secret := []string{"PLANTED=PLANTED-of-the-runner"}
+
+	here, there := t.TempDir(), t.TempDir()
+	code, local, bad := reprise(t, secret, "run", dir, "--json", "--store", here)
+	require.Zero(t, code, bad)
+	code, remote, bad := reprise(t, secret, "run", dir, "--json", "--store", there, "--ssh-config", config, "--on", "ssh:host1,host2")
+	require.Zero(t, code, bad)
+	require.Len(t, observed(t, local), 8+2)
+	require.Equal(t, observed(t, local), observed(t, remote))
+	for _, host := range []string{"host1", "host2"} {
+		require.Contains(t, remote, `"node":"`+host+`"`)
+	}
+	for line := range strings.Lines(remote) {
+		if strings.Contains(line, `"event":"warning"`) {
+			require.Contains(t, line, "waits for other commands on the machine", "both hosts are one machine")
+		}
+	}
+
+	// What one place has measured, another reuses: the key is the same.
+	code, again, bad := reprise(t, nil, "run", dir, "--json", "--store", there)
+	require.Zero(t, code, bad)
+	require.NotContains(t, again, "step_started")
+
+	identity, err := os.ReadFile(one.Identity)
+	require.NoError(t, err)
+	secrets := []string{"PLANTED-of-the-runner", strings.Split(string(identity), "\n")[2]}
+	shown := map[string]string{"events": remote, "stderr": bad, "sshd": one.Log() + two.Log()}
+	for _, place := range []string{there, one.Home, two.Home} {
+		require.NoError(t, filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || d.Name() == "reprise" { // the program holds the words of this test
+				return err
+			}
+			data, err := os.ReadFile(path)
+			shown[path] = string(data)
+			return err
+		}))
+	}
+	processes := 0
+	for path, text := range shown {
+		for _, s := range secrets {
+			require.NotContains(t, text, s, path)
+		}
+		if filepath.Base(path) == "processes" {
+			processes++
+			require.NotContains(t, text, "PLANTED", "a step's variables are not in the list of processes")
+		}
+	}
+	require.Equal(t, 2, processes)
+	for _, h := range []*nodetest.SSHD{one, two} {
+		jobs, err := os.ReadDir(filepath.Join(h.Home, ".cache", "reprise", "jobs"))
+		require.NoError(t, err)
+		require.Empty(t, jobs, "jobs that have ended are removed")
+	}
+}
+
+func TestRunOnNoHost(t *testing.T) {
+	s := nodetest.StartSSHD(t)
+	config := sshConfig(t, s)
+	store := t.TempDir()
+	run := func(on string) (int, string) {
+		code, _, bad := reprise(t, nil, "run", "codesign", "--dry-run", "--store", store, "--ssh-config", config, "--on", on)
+		return code, bad
+	}
+	code, _ := run("ssh:host1")
+	require.Zero(t, code)
+	for on, want := range map[string]string{
+		"moon":            "--on local or --on ssh:",
+		"ssh:":            "twice or not at all",
+		"ssh:host1,host1": "twice or not at all",
+		"ssh:a b":         "no host",
+	} {
+		code, bad := run(on)
+		require.NotZero(t, code)
+		require.Contains(t, bad, want)
+	}
+	s.Stop()
+	s.NewHostKey(t)
+	s.Start(t)
+	code, bad := run("ssh:host1")
+	require.Equal(t, ExitInfrastructure, code)
+	require.Contains(t, bad, "reprise: error: the key of")
+	require.Contains(t, bad, "has changed")
+	require.Contains(t, bad, "reprise: hint: if the host was installed anew: ssh-keygen -f ")
+}
