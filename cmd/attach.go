@@ -29,8 +29,8 @@ func (f *watchFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&f.plain, "plain", false, "a line for every change instead of the terminal UI")
 	flags.BoolVar(&f.json, "json", false, "the run's events as JSON, one object a line")
-	storeFlag(flags, &f.store)
-	f.looks.flags(flags)
+	storeFlag(c, &f.store)
+	f.looks.flags(c)
 }
 
 func (a *app) attachCommand() *cobra.Command {

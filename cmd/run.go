@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"reprise/artifacts"
@@ -75,13 +74,13 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
 	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
-	storeFlag(flags, &f.store)
-	f.looks.flags(flags)
+	storeFlag(c, &f.store)
+	f.looks.flags(c)
 	return c
 }
 
-func storeFlag(flags *pflag.FlagSet, store *string) {
-	flags.StringVar(store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
+func storeFlag(c *cobra.Command, store *string) {
+	c.Flags().StringVar(store, "store", "", "folder of runs and results (default $REPRISE_STORE or the user's state folder)")
 }
 
 // command is the command line that makes the same run.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"reprise/artifacts"
 	"reprise/runner/store"
@@ -40,8 +39,8 @@ the recorded runs. Enter on an artifact chooses what of it to run, s starts it,
 			return a.home(cmd.Context(), l, store)
 		},
 	}
-	storeFlag(c.Flags(), &store)
-	l.flags(c.Flags())
+	storeFlag(c, &store)
+	l.flags(c)
 	return c
 }
 
@@ -51,7 +50,8 @@ type looks struct {
 	still bool
 }
 
-func (l *looks) flags(flags *pflag.FlagSet) {
+func (l *looks) flags(c *cobra.Command) {
+	flags := c.Flags()
 	flags.StringVar(&l.theme, "theme", "", "colours of the terminal UI: default, light, high-contrast, colour-blind-safe or mono (default $REPRISE_THEME or by the terminal's background)")
 	flags.BoolVar(&l.still, "reduced-motion", false, "nothing in the terminal UI moves that does not have to (default $REPRISE_REDUCED_MOTION)")
 }
