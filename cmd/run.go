@@ -199,7 +199,7 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Kill: s.node.Kill}
+	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.node.Kill}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {
@@ -357,7 +357,7 @@ func tally(claims map[checks.Outcome]int) string {
 // a run that could not be made says nothing about the claims.
 func exitCode(s runner.Summary) int {
 	switch {
-	case s.Interrupted:
+	case s.Interrupted || s.Steps[string(event.Cancelled)] > 0:
 		return ExitInterrupted
 	case s.Failures[event.InfrastructureFailure] > 0:
 		return ExitInfrastructure

@@ -175,14 +175,21 @@ func TestTerminalIsRestored(t *testing.T) {
 	x.sees("code=4")
 	x.restored()
 
-	x.press("clear; reprise run "+manifest+"; echo code=$?", "Enter")
-	x.sees("1 running")
-	out, err = exec.Command("pgrep", "-P", pane).Output()
-	require.NoError(t, err)
-	reprise = strings.TrimSpace(string(out))
-	require.NoError(t, exec.Command("kill", "-TERM", reprise).Run())
-	x.sees("code=130")
-	x.restored()
+	// A signal from outside stops the run; where a step does not obey, a second
+	// one ends the program at once.
+	stubborn := x.write("stubborn.yaml", fmt.Sprintf(slowManifest, ""))
+	for file, signals := range map[string]int{manifest: 1, stubborn: 2} {
+		x.press("clear; reprise run "+file+"; echo code=$?", "Enter")
+		x.sees("1 running")
+		out, err = exec.Command("pgrep", "-P", pane).Output()
+		require.NoError(t, err)
+		for range signals {
+			require.NoError(t, exec.Command("kill", "-TERM", strings.TrimSpace(string(out))).Run())
+			time.Sleep(300 * time.Millisecond)
+		}
+		x.sees("code=130")
+		x.restored()
+	}
 }
 
 func TestNoUIWhereItWouldNotDo(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"reprise/artifacts"
@@ -37,6 +38,16 @@ type Engine struct {
 	Now      func() time.Time
 	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
+
+	running sync.Map // step id to the context.CancelFunc of its attempt
+}
+
+// Cancel stops a running step and lets the run go on with those that do not
+// need it. It does nothing if no step of that id runs.
+func (e *Engine) Cancel(step string) {
+	if cancel, runs := e.running.Load(step); runs {
+		cancel.(context.CancelFunc)()
+	}
 }
 
 // Summary is what a run came to.
@@ -398,6 +409,12 @@ func (x *execution) observe(s *Step, list []checks.Observation) []checks.Observa
 // attempt runs the step's command, takes in what it reports, and stores the
 // result. It fills in how the step ended.
 func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inputs []outcome, end *event.StepFinished, o *outcome) []checks.Observation {
+	ctx, cancel := context.WithCancel(ctx)
+	x.running.Store(s.ID, cancel)
+	defer func() {
+		x.running.Delete(s.ID)
+		cancel()
+	}()
 	fail := func(class event.Class, err error) []checks.Observation {
 		end.Status, end.Class, end.Error = event.Failed, class, err.Error()
 		if bad := a.Failed(end.Error); bad != nil {

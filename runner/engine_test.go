@@ -323,6 +323,28 @@ func TestCancelKeepsWhatHasFinished(t *testing.T) {
 	b.run(context.Background(), strings.Replace(yaml, "sleep ${wait}", "sleep 0", 1), nil)
 }
 
+func TestCancelOneStep(t *testing.T) {
+	b := newBench(t)
+	yaml := head + `
+  E1:
+    title: t
+    profiles: {kick: {compute: 60s}}
+    matrix: {wait: [60, 0.1]}
+    run: [{name: a, sh: "sleep ${wait}"}, {name: b, sh: "true"}]
+`
+	b.engine.Cancel("demo/E1/wait=60/a") // nothing runs
+	sum := b.run(context.Background(), yaml, nil, func(e event.Event) {
+		if v, ok := e.Payload.(event.StepStarted); ok && strings.Contains(v.Step, "wait=60") {
+			go b.engine.Cancel(v.Step)
+		}
+	})
+	require.False(t, sum.Interrupted)
+	require.Equal(t, map[string]int{"done": 2, "cancelled": 1, "skipped": 1}, sum.Steps)
+	require.Equal(t, event.Cancelled, b.finished("demo/E1/wait=60/a").Status)
+	require.Equal(t, event.SkippedOn, b.finished("demo/E1/wait=60/b").Status)
+	require.Empty(t, sum.Failures)
+}
+
 func TestExclusiveStepsRunAlone(t *testing.T) {
 	b := newBench(t)
 	b.engine.Jobs = 4

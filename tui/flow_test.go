@@ -172,6 +172,27 @@ func TestCancelAndRetry(t *testing.T) {
 	x.quits()
 }
 
+func TestCancelOneStep(t *testing.T) {
+	s := newScript()
+	close(s.obey)
+	o := s.options()
+	o.Job = s.job()
+	var cancelled atomic.Value
+	o.Job.Cancel = func(step string) { cancelled.Store(step) }
+	x := open(t, o, 80, 24)
+	x.sees("1 running", "x cancel the step") // the cursor follows what runs
+	x.press("x")
+	x.sees("? cancel demo/E1/c?")
+	x.press("x")
+	x.sees("stopping demo/E1/c")
+	require.Equal(t, "demo/E1/c", cancelled.Load())
+	x.press("k")
+	x.press("x") // this one does not run
+	x.sees("1 running")
+	x.press("ctrl+c")
+	x.quits()
+}
+
 func TestCtrlCStopsThenKills(t *testing.T) {
 	s := newScript()
 	o := s.options()

@@ -37,6 +37,8 @@ type Job struct {
 	// Run shows the run's events and returns after the last. When ctx is
 	// cancelled it ends the run gracefully, if the run is the program's own.
 	Run func(ctx context.Context, show event.Subscriber) error
+	// Cancel stops one running step; nil where that cannot be done.
+	Cancel func(step string)
 	// Kill ends the run's steps at once. It is nil where leaving harms nothing
 	// because the run is another process's or over.
 	Kill func()
@@ -410,6 +412,9 @@ func (m *model) actions() []action {
 	}
 	if m.busy() && m.job.ours() {
 		all = append(all, on("c", "cancel the run", m.cancelRun, "c"))
+		if s := m.watch.tree.selected().step; m.job.Cancel != nil && s != nil && s.State == Running {
+			all = append(all, on("x", "cancel the step", m.cancelStep, "x"))
+		}
 	}
 	if !m.busy() && m.job != nil && m.job.ours() {
 		all = append(all, on("r", "run again, reusing what is done", func() tea.Cmd { return m.begin(m.job) }, "r"))
@@ -431,6 +436,16 @@ func (m *model) cancelRun() tea.Cmd {
 		return nil
 	}
 	m.ask("c", "cancel "+names(m.run.Running())+"? What they have done so far is lost", func() tea.Cmd { return m.stop(false) })
+	return nil
+}
+
+func (m *model) cancelStep() tea.Cmd {
+	s := m.watch.tree.selected().step
+	m.ask("x", "cancel "+s.ID+"? What it has done so far is lost", func() tea.Cmd {
+		m.job.Cancel(s.ID)
+		m.message = "stopping " + s.ID
+		return nil
+	})
 	return nil
 }
 
