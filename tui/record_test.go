@@ -86,7 +86,7 @@ func TestRecord(t *testing.T) {
 	for _, name := range streams {
 		root := t.TempDir()
 		engine := demoEngine(t, root)
-		plan := demoPlan(t, name, engine.Nodes[0])
+		plan := demoPlan(t, name)
 		ctx, cancel := context.WithCancel(t.Context())
 		stop := func(e event.Event) {
 			if s, is := e.Payload.(event.StepStarted); is && strings.Contains(s.Step, "wait=31") && name == "interrupted" {
@@ -125,8 +125,8 @@ func demoManifest(t *testing.T, name string) *artifacts.Manifest {
 	return m
 }
 
-func demoPlan(t *testing.T, name string, n node.Node) *runner.Plan {
-	plan, err := runner.NewPlan([]*artifacts.Manifest{demoManifest(t, name)}, runner.Options{Profile: "kick", Platform: n.Machine().Platform(), SourceKey: source.Key})
+func demoPlan(t *testing.T, name string) *runner.Plan {
+	plan, err := runner.NewPlan([]*artifacts.Manifest{demoManifest(t, name)}, runner.Options{Profile: "kick", Platform: "linux/amd64", SourceKey: source.Key})
 	require.NoError(t, err)
 	return plan
 }
