@@ -110,6 +110,9 @@ func (s *SSHD) Start(t testing.TB, prefix ...string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s.Address)
 	require.NoError(t, err)
+	if len(prefix) > 0 {
+		host = "0.0.0.0" // the address may come later
+	}
 	if os.Getuid() == 0 {
 		require.NoError(t, os.MkdirAll("/run/sshd", 0o755)) // sshd's own place, which it wants to be there
 	}

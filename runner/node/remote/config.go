@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kevinburke/ssh_config"
 	"github.com/skeema/knownhosts"
@@ -37,6 +38,9 @@ type SSH struct {
 	Agent string
 	// Home stands for ~ in file names.
 	Home string
+	// Alive is the time between questions to a connection's other side whether
+	// it is there, 5 s by default; three without an answer end the connection.
+	Alive time.Duration
 	// Programs are further builds of this program, for hosts of another
 	// platform.
 	Programs []string

@@ -3,6 +3,7 @@ package remote
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 // Times of a connection.
 const (
 	connectLimit   = 20 * time.Second // to connect, shake hands and start a session
-	aliveEvery     = 5 * time.Second  // between questions whether the other side is there
-	aliveUnheard   = 3                // of them without an answer end the connection
+	aliveEvery     = 5 * time.Second  // what SSH.Alive is by default
+	aliveUnheard   = 3                // questions without an answer that end a connection
 	shipLimit      = 10 * time.Minute // to copy the program
 	errorTextLimit = 4 << 10          // bytes kept of what a session says on its standard error
 )
@@ -111,7 +112,7 @@ func (l *sshLink) dial(ctx context.Context) (*connected, error) {
 		c.Client = client
 		c.clients = append(c.clients, client)
 	}
-	go c.keepAlive()
+	go c.keepAlive(cmp.Or(l.options.Alive, aliveEvery))
 	return c, nil
 }
 
@@ -143,8 +144,8 @@ func withCause(ctx context.Context, err error) error {
 
 // keepAlive ends a connection whose other side has stopped answering, which a
 // cut link does not tell by itself.
-func (c *connected) keepAlive() {
-	tick := time.NewTicker(aliveEvery)
+func (c *connected) keepAlive(every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	answered := make(chan error, 1)
 	unheard := 0
