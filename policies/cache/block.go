@@ -286,6 +286,7 @@ func (s *blockSim) read(r *blockRequest, n int) {
 		s.req.Outcomes, s.req.Marks = make([]prefetch.Outcome, 2*n), make([]prefetch.Mark, 2*n)
 	}
 	s.req.Now, s.req.First = s.now, r.first
+	s.req.Next = r.first + (uint64(r.skip)+uint64(r.size))/uint64(s.pageSize)
 	s.req.Outcomes, s.req.Marks = s.req.Outcomes[:n], s.req.Marks[:n]
 
 	ready, landing := 0, s.now

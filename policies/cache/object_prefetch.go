@@ -50,7 +50,7 @@ func ReplayPrefetch(ctx context.Context, t *Trace, p Policy, pre prefetch.Prefet
 			sizes.put(id, size)
 		}
 		f.now = int64(i)
-		req.Now, req.First, req.Outcomes[0] = int64(i), id, prefetch.Hit
+		req.Now, req.First, req.Next, req.Outcomes[0] = int64(i), id, id+1, prefetch.Hit
 		if h := p.Find(k); h == None {
 			r.Misses++
 			r.MissBytes += int64(size)

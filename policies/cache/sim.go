@@ -33,6 +33,9 @@ func (r Result) BackendRequests() int64 { return r.Misses + r.Prefetched }
 // BackendBytes is the same in bytes.
 func (r Result) BackendBytes() int64 { return r.MissBytes + r.PrefetchedBytes }
 
+// Backend is both; it makes sense only where sizes are bytes.
+func (r Result) Backend() Traffic { return Traffic{r.BackendRequests(), r.BackendBytes()} }
+
 // ByteMissRatio is bytes missed per byte requested.
 func (r Result) ByteMissRatio() float64 { return ratio(r.MissBytes, r.ReqBytes) }
 

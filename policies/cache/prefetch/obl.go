@@ -18,6 +18,7 @@ var oblSpec = Spec{
 type obl struct {
 	k, run int // run: pages before the last one that led up to it
 	last   uint64
+	within bool // the last request ended within the last page
 	size   uint32
 }
 
@@ -37,9 +38,10 @@ func (o *obl) ObjectSize() uint32 { return o.size }
 func (o *obl) Access(r *Request, p *Plan) {
 	for i := range r.Outcomes {
 		page := r.First + uint64(i)
-		if page == o.last+1 {
+		switch {
+		case page == o.last+1:
 			o.run++
-		} else {
+		case i > 0 || page != o.last || !o.within:
 			o.run = 0
 		}
 		o.last = page
@@ -47,6 +49,7 @@ func (o *obl) Access(r *Request, p *Plan) {
 			p.Prefetch(page+1, 1, 0)
 		}
 	}
+	o.within = r.Next < r.End()
 }
 
 func (o *obl) Bytes() int { return 32 }

@@ -50,8 +50,11 @@ type Mark struct {
 
 // Request is a read request, as the cache found it. It holds for the call only.
 type Request struct {
-	Now      int64  // time of arrival, ns
-	First    uint64 // the first page
+	Now   int64  // time of arrival, ns
+	First uint64 // the first page
+	// Next is the page with the byte after the last one asked for: the last
+	// page of the request, if it ends within a page, else the one after.
+	Next     uint64
 	Outcomes []Outcome
 	// Marks has as many elements; those of pages whose outcome is a first use
 	// are set.

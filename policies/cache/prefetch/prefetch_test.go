@@ -36,7 +36,7 @@ func newModel(t testing.TB, text string, capacity int64) *cacheModel {
 // read serves a request, and gives the pages fetched ahead as runs "from+n".
 func (m *cacheModel) read(first uint64, n int) string {
 	m.now++
-	r := Request{Now: m.now, First: first, Outcomes: make([]Outcome, n), Marks: make([]Mark, n)}
+	r := Request{Now: m.now, First: first, Next: first + uint64(n), Outcomes: make([]Outcome, n), Marks: make([]Mark, n)}
 	for i := range r.Outcomes {
 		page := first + uint64(i)
 		used, ok := m.pages[page]
@@ -208,6 +208,34 @@ func TestStreams(t *testing.T) {
 		}},
 	} {
 		t.Run(c.prefetcher+": "+c.name, func(t *testing.T) { walk(t, c.prefetcher, c.steps) })
+	}
+}
+
+// Requests that end within a page go on in that page.
+func TestUnalignedStreams(t *testing.T) {
+	for _, name := range []string{"obl", "stride", "readahead", "leap", "amp", "sarc", "tap", "markov"} {
+		p := choice(t, name).New(1000, 4096, 0)
+		pages := map[uint64]bool{}
+		plan := NewPlan(1000, 1000, true, func(page uint64) bool { return pages[page] })
+		r := Request{Outcomes: make([]Outcome, 3), Marks: make([]Mark, 3)}
+		ahead := 0
+		for i := range uint64(12) {
+			r.First, r.Next = 500+2*i, 502+2*i
+			for j := range r.Outcomes {
+				page := r.First + uint64(j)
+				r.Outcomes[j] = Miss
+				if pages[page] {
+					r.Outcomes[j] = Hit
+				}
+				pages[page] = true
+			}
+			plan.Reset(r.First)
+			p.Access(&r, plan)
+			for _, w := range plan.Wants() {
+				ahead = max(ahead, int(w.Page+uint64(w.N)-r.End()))
+			}
+		}
+		require.Positive(t, ahead, name)
 	}
 }
 
@@ -483,7 +511,7 @@ func drive(p Prefetcher, pages uint64, n int, seed uint64) (wanted int) {
 			first = *h
 			*h += uint64(length)
 		}
-		r.Now, r.First, r.Outcomes, r.Marks = int64(i), first, outcomes[:length], marks[:length]
+		r.Now, r.First, r.Next, r.Outcomes, r.Marks = int64(i), first, first+uint64(length)-uint64(i&1), outcomes[:length], marks[:length]
 		for j := range r.Outcomes {
 			r.Outcomes[j] = Outcome(rng.Uint64() % 5)
 			r.Marks[j] = Mark{}

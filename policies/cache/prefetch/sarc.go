@@ -46,12 +46,12 @@ func (s *sarc) Access(r *Request, p *Plan) {
 		t = *old
 		s.streams.drop(r.First)
 	}
-	t.count = min(t.count+r.Pages(), s.threshold)
+	t.count = min(t.count+int(r.Next-r.First), s.threshold)
 	next := r.End()
 	if t.count >= s.threshold && (t.fetched <= next || t.fetched-next <= s.distance) {
 		from := max(t.fetched, next)
 		p.Prefetch(from, s.degree, 0)
 		t.fetched = from + uint64(s.degree)
 	}
-	*s.streams.of(next) = t
+	*s.streams.of(r.Next) = t
 }

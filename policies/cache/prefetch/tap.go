@@ -59,7 +59,7 @@ func (t *tap) Access(r *Request, p *Plan) {
 	s := t.table.find(r.First)
 	if s == nil {
 		if r.Missed() {
-			t.table.of(next)
+			t.table.of(r.Next)
 		}
 		return
 	}
@@ -72,7 +72,7 @@ func (t *tap) Access(r *Request, p *Plan) {
 			fetched += uint64(n)
 		}
 	}
-	t.table.of(next).fetched = fetched
+	t.table.of(r.Next).fetched = fetched
 }
 
 // Event keeps count of the pages that wait.
