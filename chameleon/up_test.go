@@ -63,7 +63,7 @@ func (b *bed) provider(t *testing.T) *Provider {
 
 func (b *bed) providerOf(cloud *Cloud) *Provider {
 	return &Provider{
-		Cloud: cloud, Records: Records{b.dir}, Now: time.Now, Poll: 2 * time.Millisecond, Settle: 100 * time.Millisecond,
+		Cloud: cloud, Records: Records{b.dir}, Now: time.Now, Poll: 2 * time.Millisecond, Settle: 400 * time.Millisecond,
 		StartLimit: 5 * time.Second, SSHLimit: 5 * time.Second,
 		Say: func(s string) {
 			b.mu.Lock()
