@@ -231,18 +231,26 @@ func failLeases(b *bed) {
 	b.Delay = 50 * time.Millisecond
 }
 
+// TestInterruptReleasesEverything interrupts each request that makes something
+// while it is under way; the site carries it out after everybody has gone.
 func TestInterruptReleasesEverything(t *testing.T) {
-	b := newBed(t)
-	p := b.provider(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	b.Intercept = func(_ int, r *http.Request) cloudtest.Fault {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/servers") {
-			cancel() // while the request is under way
-			return cloudtest.Fault{Delay: 20 * time.Millisecond}
-		}
-		return cloudtest.Fault{}
+	for _, making := range []string{"/leases", "/os-keypairs", "/servers"} {
+		t.Run(making, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			p := b.provider(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			b.Intercept = func(_ int, r *http.Request) cloudtest.Fault {
+				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, making) {
+					cancel()
+					return cloudtest.Fault{Delay: 150 * time.Millisecond}
+				}
+				return cloudtest.Fault{}
+			}
+			_, err := p.Up(ctx, b.plan(t, 2), UpOptions{Keep: true})
+			require.ErrorIs(t, err, context.Canceled)
+			time.Sleep(200 * time.Millisecond)
+			require.Empty(t, b.Left())
+		})
 	}
-	_, err := p.Up(ctx, b.plan(t, 2), UpOptions{Keep: true})
-	require.ErrorIs(t, err, context.Canceled)
-	require.Empty(t, b.Left())
 }
