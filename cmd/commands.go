@@ -20,5 +20,10 @@ func (a *app) commands() []*cobra.Command {
 		a.ssdCommand(),
 		a.traceCommand(),
 		a.ioCommand(),
+		a.upCommand(),
+		a.sshCommand(),
+		a.statusCommand(),
+		a.downCommand(),
+		a.chameleonCommand(),
 	}
 }

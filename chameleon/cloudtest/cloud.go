@@ -1,0 +1,553 @@
+package cloudtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Cloud is a small OpenStack site in this process.
+type Cloud struct {
+	*Blazar
+	URL      string
+	User     string // whose password is Password, in project Project
+	Password string
+	Project  string
+	Boot     time.Duration // how long an instance builds
+	Vanish   time.Duration // how long its deletion takes
+	// Intercept sees every request before it is served and says what goes
+	// wrong with it; nil for nothing.
+	Intercept func(n int, r *http.Request) Fault
+	// Broken is the fault that instances come to; none when empty.
+	Broken string
+	SSH    *SSH // answers at the floating IPs; nil for nobody
+
+	mu        sync.Mutex
+	server    *httptest.Server
+	requests  []string
+	made      int // things, to number them
+	tokens    map[string]time.Time
+	servers   []*instance
+	keys      map[string]string
+	addresses []*address
+}
+
+// Fault is what goes wrong with a request.
+type Fault struct {
+	// Status is answered instead of serving the request; 0 for none.
+	Status int
+	Header http.Header
+	// Cut breaks the connection, after the request was served when Late is
+	// set; Half sends half of its answer.
+	Cut, Late, Half bool
+	// Delay holds the answer back.
+	Delay time.Duration
+}
+
+type instance struct {
+	id, name, key, host, fault string
+	made                       time.Time
+	gone                       time.Time // when a deletion has been carried out
+	metadata                   map[string]string
+}
+
+type address struct {
+	id, address, reservation, port string
+}
+
+// The identifiers of what the site offers from the start.
+const (
+	PublicNetwork = "cb4859b7-e2dd-4b84-adf1-0bae1dd8d913"
+	sharedNetwork = "0d3a7c56-58d6-4b36-8c0f-6f0ce1a6b5a1"
+	userID        = "8c1d3e0f4b5a49768190a1b2c3d4e5f6"
+	projectID     = "053333050d6b4424bb0d7b91410a0461"
+	region        = "CHI@Test"
+)
+
+// New starts a site with three hosts: one storage_nvme and two compute_nvme.
+// Floating IPs are loopback addresses.
+func New() *Cloud {
+	c := &Cloud{
+		User: "alice", Password: "correct horse battery", Project: "CH-000000", Boot: 20 * time.Millisecond, Vanish: 10 * time.Millisecond,
+		tokens: map[string]time.Time{}, keys: map[string]string{},
+	}
+	c.Blazar = &Blazar{
+		NetworkID: PublicNetwork, FloatingIPs: []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"},
+		Hosts: []Host{
+			{"node3", map[string]string{"node_type": "storage_nvme", "uid": "uid-node3"}},
+			{"node2", map[string]string{"node_type": "compute_nvme", "uid": "uid-node2"}},
+			{"node1", map[string]string{"node_type": "compute_nvme", "uid": "uid-node1"}},
+		},
+		Now: time.Now, Delay: 5 * time.Millisecond, Effects: effects{c},
+		Identify: func(token string) (Identity, bool) {
+			return Identity{User: userID, Project: projectID}, c.valid(token)
+		},
+	}
+	c.server = httptest.NewServer(http.HandlerFunc(c.serve))
+	c.URL = c.server.URL
+	return c
+}
+
+// Close stops the site.
+func (c *Cloud) Close() {
+	c.server.CloseClientConnections()
+	c.server.Close()
+	if c.SSH != nil {
+		c.SSH.Close()
+	}
+}
+
+// SitesYAML describes the site in the form of a file of sites.
+func (c *Cloud) SitesYAML() string {
+	port := 22
+	if c.SSH != nil {
+		port = c.SSH.Port
+	}
+	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n", region, c.URL, port)
+}
+
+// CloudsYAML is the login to the site.
+func (c *Cloud) CloudsYAML() string {
+	return fmt.Sprintf("clouds:\n  test:\n    region_name: %s\n    auth: {auth_url: %q, username: %s, password: %q, project_name: %s, user_domain_name: Default, project_domain_name: Default}\n",
+		region, c.URL+"/identity/v3", c.User, c.Password, c.Project)
+}
+
+// Requests lists what was asked for: method and path, identifiers as *.
+func (c *Cloud) Requests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.requests)
+}
+
+// Expire makes every token invalid.
+func (c *Cloud) Expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.tokens)
+}
+
+// Left lists everything that users have made and that is still there.
+func (c *Cloud) Left() []string {
+	var left []string
+	for _, name := range c.Leases() {
+		left = append(left, "lease "+name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.move()
+	for _, s := range c.servers {
+		left = append(left, "instance "+s.name)
+	}
+	for name := range c.keys {
+		left = append(left, "key pair "+name)
+	}
+	for _, a := range c.addresses {
+		left = append(left, "floating IP "+a.address)
+	}
+	return left
+}
+
+func (c *Cloud) valid(token string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.tokens[token]
+	return ok
+}
+
+var identifiers = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|reprise-[a-z0-9-]+`)
+
+func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	n := len(c.requests)
+	c.requests = append(c.requests, r.Method+" "+identifiers.ReplaceAllString(r.URL.Path, "*"))
+	intercept := c.Intercept
+	c.mu.Unlock()
+	var f Fault
+	if intercept != nil {
+		f = intercept(n, r)
+	}
+	if f.Delay > 0 {
+		select {
+		case <-time.After(f.Delay):
+		case <-r.Context().Done():
+		}
+	}
+	switch {
+	case f.Status != 0:
+		for key, values := range f.Header {
+			w.Header()[key] = values
+		}
+		reply(w, f.Status, map[string]any{"error_code": f.Status, "error_message": http.StatusText(f.Status), "error_name": f.Status})
+	case f.Cut && !f.Late:
+		panic(http.ErrAbortHandler)
+	case f.Cut:
+		c.route(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	case f.Half:
+		rec := httptest.NewRecorder()
+		c.route(rec, r)
+		for key, values := range rec.Header() {
+			w.Header()[key] = values
+		}
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes()[:rec.Body.Len()/2])
+	default:
+		c.route(w, r)
+	}
+}
+
+func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
+	service, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if service == "reservation" {
+		http.StripPrefix("/reservation", c.Blazar).ServeHTTP(w, r)
+		return
+	}
+	if service == "identity" {
+		c.identity(w, r, path)
+		return
+	}
+	if !c.valid(r.Header.Get("X-Auth-Token")) {
+		unauthorized(w)
+		return
+	}
+	parts := strings.Split(path, "/")
+	if path == "" {
+		version := map[string]string{"image": "v2.16", "network": "v2.0"}[service]
+		reply(w, 200, map[string]any{"versions": []any{map[string]any{"id": version, "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": c.URL + r.URL.Path + version + "/"}}}}})
+		return
+	}
+	switch service {
+	case "compute":
+		c.compute(w, r, parts[1:])
+	case "image":
+		images := []any{}
+		if r.URL.Query().Get("name") == "CC-Ubuntu22.04" {
+			for i, date := range []string{"2026-01-05T00:00:00Z", "2026-05-05T00:00:00Z", "2025-05-05T00:00:00Z"} {
+				images = append(images, map[string]any{"id": fmt.Sprintf("image-%d", i), "name": "CC-Ubuntu22.04", "status": "active", "created_at": date, "updated_at": date})
+			}
+		}
+		reply(w, 200, map[string]any{"images": images})
+	case "network":
+		c.network(w, r, parts[1:])
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (c *Cloud) identity(w http.ResponseWriter, r *http.Request, path string) {
+	if path != "v3/auth/tokens" || r.Method != http.MethodPost {
+		http.NotFound(w, r)
+		return
+	}
+	var body struct {
+		Auth struct {
+			Identity struct {
+				Password struct {
+					User struct{ Name, Password string }
+				}
+			}
+			Scope struct{ Project struct{ Name string } }
+		}
+	}
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	user := body.Auth.Identity.Password.User
+	if user.Name != c.User || user.Password != c.Password || body.Auth.Scope.Project.Name != c.Project {
+		unauthorized(w)
+		return
+	}
+	c.mu.Lock()
+	token := fmt.Sprintf("token-%d-%d", len(c.requests), time.Now().UnixNano())
+	c.tokens[token] = time.Now()
+	c.mu.Unlock()
+	var catalog []any
+	for _, s := range [][3]string{{"identity", "identity", "/v3"}, {"compute", "compute", "/v2.1"}, {"image", "image", ""}, {"network", "network", ""}, {"reservation", "reservation", "/v1"}} {
+		catalog = append(catalog, map[string]any{"type": s[0], "name": s[0], "id": s[0], "endpoints": []any{
+			map[string]any{"id": s[0], "interface": "public", "region": region, "region_id": region, "url": c.URL + "/" + s[1] + s[2]},
+		}})
+	}
+	w.Header().Set("X-Subject-Token", token)
+	domain := map[string]any{"id": "default", "name": "Default"}
+	reply(w, 201, map[string]any{"token": map[string]any{
+		"methods": []string{"password"}, "expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"),
+		"user": map[string]any{"id": userID, "name": c.User, "domain": domain}, "project": map[string]any{"id": projectID, "name": c.Project, "domain": domain},
+		"roles": []any{map[string]any{"id": "1", "name": "member"}, map[string]any{"id": "2", "name": "reader"}}, "catalog": catalog,
+	}})
+}
+
+// move does what is due: deletions.
+func (c *Cloud) move() {
+	now := time.Now()
+	c.servers = slices.DeleteFunc(c.servers, func(s *instance) bool {
+		if s.gone.IsZero() || now.Before(s.gone) {
+			return false
+		}
+		c.detach(s)
+		return true
+	})
+}
+
+func (c *Cloud) detach(s *instance) {
+	for _, a := range c.addresses {
+		if a.port == port(s.id) {
+			a.port = ""
+		}
+	}
+}
+
+func port(server string) string { return "aaaaaaaa" + server[8:] }
+
+func (s *instance) status(boot time.Duration) string {
+	switch {
+	case s.fault != "":
+		return "ERROR"
+	case time.Since(s.made) < boot:
+		return "BUILD"
+	}
+	return "ACTIVE"
+}
+
+func (c *Cloud) show(s *instance) map[string]any {
+	m := map[string]any{
+		"id": s.id, "name": s.name, "status": s.status(c.Boot), "user_id": userID, "tenant_id": projectID, "key_name": s.key,
+		"metadata": s.metadata, "created": s.made.UTC().Format(time.RFC3339), "updated": s.made.UTC().Format(time.RFC3339), "addresses": map[string]any{}, "flavor": map[string]any{}, "image": map[string]any{},
+	}
+	if s.fault != "" {
+		m["fault"] = map[string]any{"code": 500, "message": s.fault, "created": s.made.UTC().Format(time.RFC3339)}
+	}
+	return m
+}
+
+func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
+	// Blazar's lock is taken before the site's, never after it.
+	var hosts []string
+	var create struct {
+		Server struct {
+			Name     string            `json:"name"`
+			Key      string            `json:"key_name"`
+			Metadata map[string]string `json:"metadata"`
+		} `json:"server"`
+		Hints struct {
+			Reservation string `json:"reservation"`
+		} `json:"os:scheduler_hints"`
+	}
+	making := path[0] == "servers" && len(path) == 1 && r.Method == http.MethodPost
+	if making {
+		_ = json.NewDecoder(r.Body).Decode(&create)
+		hosts = c.place(projectID, create.Hints.Reservation)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.move()
+	missing := func(what string) {
+		reply(w, 404, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": what + " could not be found."}})
+	}
+	find := func() *instance {
+		i := slices.IndexFunc(c.servers, func(s *instance) bool { return len(path) > 1 && s.id == path[1] })
+		if i < 0 {
+			missing("Instance")
+			return nil
+		}
+		return c.servers[i]
+	}
+	switch {
+	case path[0] == "flavors":
+		reply(w, 200, map[string]any{"flavors": []any{map[string]any{"id": "baremetal", "name": "baremetal", "ram": 1024, "disk": 10, "vcpus": 64, "swap": 0}}})
+	case path[0] == "os-keypairs" && r.Method == http.MethodPost:
+		var body struct {
+			Keypair struct {
+				Name      string `json:"name"`
+				PublicKey string `json:"public_key"`
+			} `json:"keypair"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		if _, there := c.keys[body.Keypair.Name]; there {
+			reply(w, 409, map[string]any{"conflictingRequest": map[string]any{"code": 409, "message": "Key pair '" + body.Keypair.Name + "' already exists."}})
+			return
+		}
+		c.keys[body.Keypair.Name] = body.Keypair.PublicKey
+		reply(w, 200, map[string]any{"keypair": map[string]any{"name": body.Keypair.Name, "public_key": body.Keypair.PublicKey}})
+	case path[0] == "os-keypairs" && len(path) == 1:
+		list := []any{}
+		for name, key := range c.keys {
+			list = append(list, map[string]any{"keypair": map[string]any{"name": name, "public_key": key}})
+		}
+		reply(w, 200, map[string]any{"keypairs": list})
+	case path[0] == "os-keypairs":
+		key, there := c.keys[path[1]]
+		if !there {
+			missing("Keypair")
+			return
+		}
+		if r.Method == http.MethodDelete {
+			delete(c.keys, path[1])
+			w.WriteHeader(202)
+			return
+		}
+		reply(w, 200, map[string]any{"keypair": map[string]any{"name": path[1], "public_key": key}})
+	case making:
+		s := &instance{id: c.id(), name: create.Server.Name, key: create.Server.Key, made: time.Now(), metadata: create.Server.Metadata, fault: c.Broken}
+		for _, h := range hosts {
+			if s.host == "" && !slices.ContainsFunc(c.servers, func(o *instance) bool { return o.host == h }) {
+				s.host = h
+			}
+		}
+		if s.host == "" {
+			s.fault = "No valid host was found. There are not enough hosts available."
+		}
+		c.servers = append(c.servers, s)
+		reply(w, 202, map[string]any{"server": map[string]any{"id": s.id, "adminPass": "unused", "links": []any{}}})
+	case path[0] == "servers" && path[1] == "detail":
+		list := []any{}
+		pattern := regexp.MustCompile(r.URL.Query().Get("name"))
+		for _, s := range c.servers {
+			if pattern.MatchString(s.name) {
+				list = append(list, c.show(s))
+			}
+		}
+		reply(w, 200, map[string]any{"servers": list})
+	case path[0] == "servers" && len(path) == 3 && path[2] == "action":
+		if s := find(); s != nil {
+			reply(w, 200, map[string]any{"output": c.console(s)})
+		}
+	case path[0] == "servers" && r.Method == http.MethodGet:
+		if s := find(); s != nil {
+			reply(w, 200, map[string]any{"server": c.show(s)})
+		}
+	case path[0] == "servers" && r.Method == http.MethodDelete:
+		if s := find(); s != nil {
+			if s.gone.IsZero() {
+				s.gone = time.Now().Add(c.Vanish)
+			}
+			w.WriteHeader(204)
+		}
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (c *Cloud) console(s *instance) string {
+	text := "[    0.000000] Linux version 5.15.0\n"
+	if s.status(c.Boot) == "ACTIVE" && c.SSH != nil {
+		text += "ci-info: no authorized SSH keys fingerprints found for user cc.\n-----BEGIN SSH HOST KEY KEYS-----\n" + c.SSH.HostKey() + "-----END SSH HOST KEY KEYS-----\n"
+	}
+	return text + s.name + " login: "
+}
+
+func (c *Cloud) id() string {
+	c.made++
+	return fmt.Sprintf("bbbbbbbb-0000-4000-8000-%012d", c.made)
+}
+
+func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.move()
+	q := r.URL.Query()
+	switch {
+	case path[0] == "networks":
+		list := []any{}
+		for name, id := range map[string]string{"public": PublicNetwork, "sharednet1": sharedNetwork} {
+			if q.Get("name") == name {
+				list = append(list, map[string]any{"id": id, "name": name, "status": "ACTIVE"})
+			}
+		}
+		reply(w, 200, map[string]any{"networks": list})
+	case path[0] == "ports":
+		list := []any{}
+		for _, s := range c.servers {
+			if s.id == q.Get("device_id") {
+				list = append(list, map[string]any{"id": port(s.id), "device_id": s.id, "network_id": sharedNetwork})
+			}
+		}
+		reply(w, 200, map[string]any{"ports": list})
+	case path[0] == "floatingips" && r.Method == http.MethodPut:
+		var body struct {
+			FloatingIP struct {
+				Port string `json:"port_id"`
+			} `json:"floatingip"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		for _, a := range c.addresses {
+			if a.id == path[1] {
+				a.port = body.FloatingIP.Port
+				reply(w, 200, map[string]any{"floatingip": a.show()})
+				return
+			}
+		}
+		reply(w, 404, map[string]any{"NeutronError": map[string]any{"type": "FloatingIPNotFound", "message": "Floating IP could not be found", "detail": ""}})
+	case path[0] == "floatingips":
+		list := []any{}
+		for _, a := range c.addresses {
+			if "reservation:"+a.reservation == q.Get("tags") {
+				list = append(list, a.show())
+			}
+		}
+		reply(w, 200, map[string]any{"floatingips": list})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (a *address) show() map[string]any {
+	m := map[string]any{"id": a.id, "floating_ip_address": a.address, "floating_network_id": PublicNetwork, "tenant_id": projectID, "tags": []string{"blazar", "reservation:" + a.reservation}}
+	if a.port != "" {
+		m["port_id"] = a.port
+	}
+	return m
+}
+
+// effects carries out on the site what leases mean.
+type effects struct{ *Cloud }
+
+func (c effects) AddFloatingIP(_, a, reservation string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made++
+	c.addresses = append(c.addresses, &address{id: fmt.Sprintf("cccccccc-0000-4000-8000-%012d", c.made), address: a, reservation: reservation})
+	return nil
+}
+
+func (c effects) Release(_ string, addresses, reservations []string) error {
+	hosts := map[string]bool{}
+	for _, l := range c.leases { // Blazar's lock is held by whoever calls
+		for _, r := range l.Reservations {
+			if slices.Contains(reservations, r.id()) {
+				for _, h := range r.hosts {
+					hosts[c.Hosts[h].Name] = true
+				}
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.servers = slices.DeleteFunc(c.servers, func(s *instance) bool {
+		if hosts[s.host] {
+			c.detach(s)
+		}
+		return hosts[s.host]
+	})
+	c.addresses = slices.DeleteFunc(c.addresses, func(a *address) bool { return slices.Contains(addresses, a.address) })
+	return nil
+}
+
+// keyAt gives the public key of the active instance behind a floating IP.
+func (c *Cloud) keyAt(floating string) (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.move()
+	for _, a := range c.addresses {
+		for _, s := range c.servers {
+			if a.address == floating && a.port == port(s.id) && s.status(c.Boot) == "ACTIVE" {
+				key, ok := c.keys[s.key]
+				return key, ok
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,131 @@
+package cloudtest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// SSH answers for the instances at the floating IPs, which are loopback
+// addresses: it lets in who has the key of the instance behind the address,
+// and runs commands on this machine.
+type SSH struct {
+	Port      int
+	cloud     *Cloud
+	signer    ssh.Signer
+	listeners []net.Listener
+}
+
+// ServeSSH has the site's instances answer SSH.
+func (c *Cloud) ServeSSH() error {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return err
+	}
+	s := &SSH{cloud: c, signer: signer}
+	for _, a := range c.FloatingIPs {
+		l, err := net.Listen("tcp", net.JoinHostPort(a, strconv.Itoa(s.Port)))
+		if err != nil {
+			s.Close()
+			return err
+		}
+		s.Port = l.Addr().(*net.TCPAddr).Port // the same at every address
+		s.listeners = append(s.listeners, l)
+		go s.accept(l, a)
+	}
+	c.SSH = s
+	return nil
+}
+
+// HostKey is the public host key, a line.
+func (s *SSH) HostKey() string { return string(ssh.MarshalAuthorizedKey(s.signer.PublicKey())) }
+
+// Close stops answering.
+func (s *SSH) Close() {
+	for _, l := range s.listeners {
+		_ = l.Close()
+	}
+}
+
+func (s *SSH) accept(l net.Listener, address string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go s.serve(conn, address)
+	}
+}
+
+func (s *SSH) serve(conn net.Conn, address string) {
+	defer conn.Close()
+	authorized, up := s.cloud.keyAt(address)
+	if !up {
+		return
+	}
+	want, _, _, _, err := ssh.ParseAuthorizedKey([]byte(authorized))
+	if err != nil {
+		return
+	}
+	config := &ssh.ServerConfig{PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		if meta.User() == "cc" && string(key.Marshal()) == string(want.Marshal()) {
+			return nil, nil
+		}
+		return nil, errors.New("not this key")
+	}}
+	config.AddHostKey(s.signer)
+	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	for offered := range channels {
+		if offered.ChannelType() != "session" {
+			_ = offered.Reject(ssh.UnknownChannelType, "sessions only")
+			continue
+		}
+		channel, requests, err := offered.Accept()
+		if err != nil {
+			return
+		}
+		go session(channel, requests)
+	}
+}
+
+func session(channel ssh.Channel, requests <-chan *ssh.Request) {
+	defer channel.Close()
+	for r := range requests {
+		if r.Type != "exec" {
+			_ = r.Reply(false, nil)
+			continue
+		}
+		var command struct{ Line string }
+		if ssh.Unmarshal(r.Payload, &command) != nil {
+			_ = r.Reply(false, nil)
+			continue
+		}
+		_ = r.Reply(true, nil)
+		cmd := exec.Command("sh", "-c", strings.TrimSpace(command.Line))
+		cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+		code := uint32(0)
+		if err := cmd.Run(); err != nil {
+			code = 255
+			var exit *exec.ExitError
+			if errors.As(err, &exit) {
+				code = uint32(exit.ExitCode())
+			}
+		}
+		_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Code uint32 }{code}))
+		return
+	}
+}

@@ -1,0 +1,181 @@
+package chameleon
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/chameleon/cloudtest"
+)
+
+// faults are the ways in which a request can go wrong.
+var faults = map[string]cloudtest.Fault{
+	"401":       {Status: 401},
+	"403":       {Status: 403},
+	"404":       {Status: 404},
+	"409":       {Status: 409},
+	"429":       {Status: 429, Header: http.Header{"Retry-After": {"0"}}},
+	"500":       {Status: 500},
+	"503":       {Status: 503},
+	"timeout":   {Delay: 150 * time.Millisecond}, // carried out after the caller has given up
+	"reset":     {Cut: true},
+	"lost":      {Cut: true, Late: true}, // carried out, but the answer is lost
+	"truncated": {Half: true},
+}
+
+// points is how many faults and kills are tried; $REPRISE_LEAK_POINTS may ask
+// for more.
+func points(t *testing.T, otherwise int) int {
+	if text := os.Getenv("REPRISE_LEAK_POINTS"); text != "" {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		return n
+	}
+	return otherwise
+}
+
+// requestsOfALife counts what Up and Down ask for when all goes well.
+func requestsOfALife(t *testing.T) int {
+	b := newBed(t)
+	p := b.provider(t)
+	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{})
+	require.NoError(t, err)
+	require.NoError(t, p.Down(d))
+	return len(b.Requests())
+}
+
+// TestNoFaultLeaks has one request, or a row of them, go wrong somewhere between
+// login and release: afterwards nothing is left on the site. Where a release
+// itself was refused, the record is, and cleanup does the rest.
+func TestNoFaultLeaks(t *testing.T) {
+	total := requestsOfALife(t)
+	rng := rand.New(rand.NewPCG(8, 8))
+	names := make([]string, 0, len(faults))
+	for name := range faults {
+		names = append(names, name)
+	}
+	for range points(t, 60) {
+		name, at, row := names[rng.IntN(len(names))], rng.IntN(total), 1+rng.IntN(2)*rng.IntN(12)
+		t.Run(fmt.Sprintf("%s at %d for %d", name, at, row), func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.Intercept = func(n int, _ *http.Request) cloudtest.Fault {
+				if at <= n && n < at+row {
+					return faults[name]
+				}
+				return cloudtest.Fault{}
+			}
+			site, err := FindSite(b.sites, "CHI@Test")
+			require.NoError(t, err)
+			conn := Connection{Timeout: 30 * time.Millisecond, Backoff: time.Millisecond}
+			if name != "timeout" {
+				conn.Timeout = 5 * time.Second
+			}
+			cloud, err := Login(t.Context(), site, b.creds, conn)
+			if err == nil {
+				p := b.providerOf(cloud)
+				var d *Deployment
+				if d, err = p.Up(t.Context(), b.plan(t, 1), UpOptions{}); err == nil {
+					err = p.Down(d)
+				}
+			}
+			b.noSecretIn(t, err)
+			b.Intercept = nil
+			if len(b.Left()) > 0 {
+				require.Error(t, err, "what is left is told")
+				_, err = b.provider(t).Cleanup(t.Context(), false)
+				require.NoError(t, err)
+			}
+			require.Empty(t, b.Left(), "%s", b.heard())
+		})
+	}
+}
+
+// noSecretIn fails if the password or a token is in an error, in what was said
+// or in the records.
+func (b *bed) noSecretIn(t *testing.T, err error) {
+	t.Helper()
+	text := b.heard()
+	if err != nil {
+		text += err.Error() + HintOf(err)
+	}
+	require.NoError(t, filepath.WalkDir(b.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, err := os.ReadFile(path)
+			text += string(data)
+			return err
+		}
+		return err
+	}))
+	require.NotContains(t, text, b.Password)
+	require.NotContains(t, text, "token-")
+}
+
+// TestKilledUpLeavesARecord is the child of TestNoKillLeaks.
+func TestKilledUpLeavesARecord(t *testing.T) {
+	dir := os.Getenv("REPRISE_KILL_TEST")
+	if dir == "" {
+		t.Skip("the child of TestNoKillLeaks")
+	}
+	f, err := os.Open(filepath.Join(dir, "sites.yaml"))
+	require.NoError(t, err)
+	sites, err := Sites(f)
+	require.NoError(t, err)
+	site, err := FindSite(sites, "CHI@Test")
+	require.NoError(t, err)
+	creds, err := FindCredentials(site, "", func(name string) string {
+		return map[string]string{"OS_CLIENT_CONFIG_FILE": filepath.Join(dir, "clouds.yaml")}[name]
+	})
+	require.NoError(t, err)
+	b := &bed{sites: sites, dir: filepath.Join(dir, "records"), creds: creds}
+	p := b.provider(t)
+	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{})
+	require.NoError(t, err)
+	require.NoError(t, p.Down(d))
+}
+
+// TestNoKillLeaks kills the program, with no chance to clean up, in the middle
+// of a request: another one's cleanup leaves nothing on the site.
+func TestNoKillLeaks(t *testing.T) {
+	total := requestsOfALife(t)
+	rng := rand.New(rand.NewPCG(9, 9))
+	for range points(t, 12) {
+		at, late := 3+rng.IntN(total-3), rng.IntN(2) == 0
+		t.Run(fmt.Sprintf("at %d, carried out %v", at, late), func(t *testing.T) {
+			b := newBed(t)
+			dir := t.TempDir()
+			b.dir = filepath.Join(dir, "records")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "sites.yaml"), []byte(b.SitesYAML()), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "clouds.yaml"), []byte(b.CloudsYAML()), 0o600))
+			child := exec.Command(os.Args[0], "-test.run=^TestKilledUpLeavesARecord$")
+			child.Env = append(os.Environ(), "REPRISE_KILL_TEST="+dir)
+			var killed atomic.Bool
+			b.Intercept = func(n int, _ *http.Request) cloudtest.Fault {
+				if n == at && killed.CompareAndSwap(false, true) {
+					_ = child.Process.Kill()
+					return cloudtest.Fault{Cut: true, Late: late}
+				}
+				return cloudtest.Fault{}
+			}
+			out, err := child.CombinedOutput()
+			require.True(t, killed.Load() || err == nil, "%s", out)
+			p := b.provider(t)
+			_, err = p.Cleanup(t.Context(), false)
+			require.NoError(t, err)
+			require.Empty(t, b.Left(), "%s", strings.TrimSpace(b.heard()))
+			list, _, err := p.Records.List()
+			require.NoError(t, err)
+			require.Empty(t, list)
+		})
+	}
+}
