@@ -658,7 +658,7 @@ func (a *app) ioReplay(ctx context.Context, s *replay.Study, names []string, asJ
 	for _, name := range names {
 		doing.Store(name)
 		start := a.now()
-		r, err := s.Measure(ctx, name, nil)
+		r, err := s.Measure(ctx, name)
 		if err != nil {
 			return halt(ctx, err)
 		}
