@@ -98,9 +98,9 @@ labels: slower than the inflection point or not.
 
 Latencies are microseconds, throughputs bytes per microsecond rounded half to
 even. A request that moved fewer bytes than asked for is left out. With --compat
-artifact or fixed the constants are the published code's, with paper a period
-ends at the first request back at the median throughput and outliers are judged
-by the medians of their period.`,
+artifact or fixed the constants are the published code's. With paper the
+thresholds are searched for on the log, a period ends at the first request back
+at the median throughput, and outliers are judged by the medians of their period.`,
 		Example: `  reprise io label device.trace
   reprise io label device.trace --sort quicksort --json`,
 		Args: cobra.MinimumNArgs(1),
@@ -131,11 +131,11 @@ by the medians of their period.`,
 }
 
 func labelsOf(l *admission.Log, path, sort string, compat admission.Compat) ioLabels {
-	t := l.Thresholds()
+	t := l.ThresholdsFor(compat)
 	labels := l.Label(t, compat)
 	f := labels.Filter()
 	slow := labels.CountIn(f.Rows)
-	cutoff := l.LabelCutoff(t).Count()
+	cutoff := l.LabelCutoff(l.Thresholds()).Count()
 	return ioLabels{
 		Log: filepath.Base(path), Sort: sort, Compat: string(compat), Requests: l.Len(), Short: l.Short,
 		Latency: t.Latency, Percentile: t.LatencyPercentile, Throughput: t.Throughput,
@@ -658,7 +658,7 @@ func (a *app) ioReplay(ctx context.Context, s *replay.Study, names []string, asJ
 	for _, name := range names {
 		doing.Store(name)
 		start := a.now()
-		r, err := s.Measure(ctx, name, nil)
+		r, err := s.Measure(ctx, name)
 		if err != nil {
 			return halt(ctx, err)
 		}

@@ -32,7 +32,7 @@ func replayPair(ctx context.Context, env *artifacts.Env) error {
 	o := &observer{env: env}
 	for i, name := range names {
 		env.Progress(float64(i), float64(len(names)), name)
-		r, err := s.Measure(ctx, name, nil)
+		r, err := s.Measure(ctx, name)
 		if err != nil {
 			return err
 		}

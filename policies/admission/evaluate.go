@@ -42,7 +42,7 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 	e := Evaluation{Model: r.Name, Compat: compat, Seed: seed}
 	r.Training.Seed, r.Growing.Seed = seed, seed
 	half := l.Len() / 2
-	t := l.Slice(0, half).Thresholds()
+	t := l.Slice(0, half).ThresholdsFor(compat)
 	periods := l.Label(t, compat)
 	rows := periods.Filter().Rows
 	s, err := Extract(l, periods.Slow, r.Inputs)

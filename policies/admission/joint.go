@@ -1,7 +1,5 @@
 package admission
 
-import "fmt"
-
 // Joint says how one decision is made for a group of reads (Heimdall §4.2).
 type Joint string
 
@@ -18,15 +16,6 @@ const (
 	// its own size included; the sizes of reads to come are not.
 	JointCausal Joint = "causal"
 )
-
-// ParseJoint reads the name of a way of joint inference.
-func ParseJoint(s string) (Joint, error) {
-	switch j := Joint(s); j {
-	case JointArtifact, JointPaper, JointCausal:
-		return j, nil
-	}
-	return "", fmt.Errorf("joint %q: want artifact, paper or causal", s)
-}
 
 // Groups makes one sample of every p consecutive reads. A group is slow if half
 // its reads or more are. Reads that fill no group are left out.

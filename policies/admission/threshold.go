@@ -84,3 +84,68 @@ func inflection(sorted []int64) (value int64, at float64) {
 	}
 	return int64(bestX * largest), share * bestF
 }
+
+// ThresholdsFor gives what a pipeline labels with: the inflection points and
+// the constant drop rate, or, for Paper, those that SearchThresholds finds.
+func (l *Log) ThresholdsFor(compat Compat) Thresholds {
+	if compat == Paper {
+		return l.SearchThresholds()
+	}
+	return l.Thresholds()
+}
+
+// SearchThresholds adjusts both inflection points and the drop rate to the log,
+// as the paper says its labelling does (§3.1); the published code does not.
+//
+// The paper speaks of gradient descent that balances accuracy and sensitivity
+// and leaves it there. Read here: against requests above the latency's
+// inflection point as the truth, accuracy is the share of all requests whose
+// label agrees, sensitivity the share of slow ones that are labelled so; their
+// mean is climbed by steps along each threshold, halved where none helps.
+func (l *Log) SearchThresholds() Thresholds {
+	t := l.Thresholds()
+	if l.Len() == 0 {
+		return t
+	}
+	cutoff := l.LabelCutoff(t)
+	slow := cutoff.Count()
+	score := func(t Thresholds) float64 {
+		labels := l.Label(t, Paper)
+		agree, found := 0, 0
+		for i, truth := range cutoff.Slow {
+			if labels.Slow[i] == truth {
+				agree++
+				if truth {
+					found++
+				}
+			}
+		}
+		return (float64(agree)/float64(l.Len()) + ratio(float64(found), float64(slow))) / 2
+	}
+	best := score(t)
+	for step := 0.5; step > 0.01; step /= 2 {
+		for improved := true; improved; {
+			improved = false
+			for axis := range 3 {
+				for _, factor := range []float64{1 + step, 1 / (1 + step)} {
+					next := t
+					switch axis {
+					case 0:
+						next.Latency = int64(math.Round(float64(t.Latency) * factor))
+					case 1:
+						next.Throughput = int64(math.Round(float64(t.Throughput) * factor))
+					default:
+						next.Drop = max(1, t.Drop*factor)
+					}
+					if next == t {
+						continue
+					}
+					if s := score(next); s > best {
+						t, best, improved = next, s, true
+					}
+				}
+			}
+		}
+	}
+	return t
+}

@@ -172,8 +172,6 @@ type Options struct {
 	Log bool
 	// Decided, unless nil, sees every read's choice.
 	Decided func(Read, Choice)
-	// Progress, unless nil, is told now and then how many requests have arrived.
-	Progress func(requests int)
 }
 
 // Result is what a run measured.
@@ -228,13 +226,8 @@ func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, 
 				client, next = c, s[at[c]].Time
 			}
 		}
-		if count&0xffff == 0 {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if o.Progress != nil {
-				o.Progress(count)
-			}
+		if count&0xffff == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		if client < 0 {
 			break

@@ -147,7 +147,7 @@ func CheckPolicies(names []string) error {
 }
 
 // Measure runs the second part under a policy.
-func (s *Study) Measure(ctx context.Context, name string, progress func(requests int)) (*Result, error) {
+func (s *Study) Measure(ctx context.Context, name string) (*Result, error) {
 	if err := CheckPolicies([]string{name}); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (s *Study) Measure(ctx context.Context, name string, progress func(requests
 	if err != nil {
 		return nil, err
 	}
-	return e.Run(ctx, policy, s.Parts[1], Options{Progress: progress})
+	return e.Run(ctx, policy, s.Parts[1], Options{})
 }
 
 // learn records the first part under the baseline.
