@@ -156,7 +156,7 @@ func TestCancelAndRetry(t *testing.T) {
 
 	// Cancelling asks first, and any other key than the answer changes nothing.
 	x.press("c")
-	x.sees("? cancel demo/E1/c? What they have done so far is lost")
+	x.sees("? c or y: cancel the run and lose the work of demo/E1/c")
 	x.press("n")
 	x.sees("running 1:15")
 	x.press("c", "y")
@@ -182,7 +182,7 @@ func TestCancelOneStep(t *testing.T) {
 	x := open(t, o, 80, 24)
 	x.sees("1 running", "x cancel the step") // the cursor follows what runs
 	x.press("x")
-	x.sees("? cancel demo/E1/c?")
+	x.sees("? x or y: cancel and lose the work of demo/E1/c")
 	x.press("x")
 	x.sees("stopping demo/E1/c")
 	require.Equal(t, "demo/E1/c", cancelled.Load())
@@ -215,7 +215,7 @@ func TestLeavingARunAsksFirst(t *testing.T) {
 	x := open(t, o, 80, 24)
 	x.sees("1 running")
 	x.press("q")
-	x.sees("? stop demo/E1/c and leave?")
+	x.sees("? q or y: stop, leave and lose the work of demo/E1/c")
 	x.press("q")
 	x.quits()
 	require.Zero(t, s.killed.Load())

@@ -382,7 +382,7 @@ func (m *model) stop(leave bool) tea.Cmd {
 
 // names lists the first few steps.
 func names(steps []*Step) string {
-	const most = 3
+	const most = 2
 	var list []string
 	for _, s := range steps[:min(most, len(steps))] {
 		list = append(list, s.ID)
@@ -435,13 +435,13 @@ func (m *model) cancelRun() tea.Cmd {
 	if m.asked > 0 {
 		return nil
 	}
-	m.ask("c", "cancel "+names(m.run.Running())+"? What they have done so far is lost", func() tea.Cmd { return m.stop(false) })
+	m.ask("c", "cancel the run and lose the work of "+names(m.run.Running()), func() tea.Cmd { return m.stop(false) })
 	return nil
 }
 
 func (m *model) cancelStep() tea.Cmd {
 	s := m.watch.tree.selected().step
-	m.ask("x", "cancel "+s.ID+"? What it has done so far is lost", func() tea.Cmd {
+	m.ask("x", "cancel and lose the work of "+s.ID, func() tea.Cmd {
 		m.job.Cancel(s.ID)
 		m.message = "stopping " + s.ID
 		return nil
@@ -460,7 +460,7 @@ func (m *model) quit() tea.Cmd {
 			m.leaving = true
 			return nil
 		}
-		m.ask("q", "stop "+names(m.run.Running())+" and leave? What they have done so far is lost", func() tea.Cmd { return m.stop(true) })
+		m.ask("q", "stop, leave and lose the work of "+names(m.run.Running()), func() tea.Cmd { return m.stop(true) })
 		return nil
 	case m.at == m.watch && m.home != nil:
 		m.leave()
@@ -471,7 +471,7 @@ func (m *model) quit() tea.Cmd {
 }
 
 func (m *model) ask(key, text string, yes func() tea.Cmd) {
-	m.confirm = &question{text: text + ": " + key + " or y to do it, any other key not to", key: key, yes: yes}
+	m.confirm = &question{text: key + " or y: " + text + "; any other key: no", key: key, yes: yes}
 }
 
 func (m *model) press(msg tea.KeyPressMsg) tea.Cmd {
