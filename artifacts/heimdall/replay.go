@@ -13,8 +13,9 @@ import (
 //
 // It observes read_latency_mean and percentiles by policy (us, from the
 // intended arrival), service_latency_mean (from submission), redirected (share
-// of reads), extra_peer_reads (reads each device serves for the other's client,
-// over its own client's) and duplicate_reads (share of reads sent twice).
+// of reads), extra_peer_reads (reads a device serves for the other's client,
+// over those that its own client wants; the worse device's) and duplicate_reads
+// (share of reads sent twice).
 func replayPair(ctx context.Context, env *artifacts.Env) error {
 	p, err := findPair(env.Params["pair"].(string))
 	if err != nil {
@@ -57,8 +58,7 @@ func (o *observer) replayed(name string, r *replay.Result) {
 	foreign, worst := 0, 0.0
 	for d := range r.Devices {
 		foreign += r.Devices[d].Foreign
-		own := max(1, float64(r.Devices[d].Reads-r.Devices[d].Foreign))
-		worst = max(worst, float64(r.Devices[d].Foreign)/own)
+		worst = max(worst, float64(r.Devices[d].Foreign)/max(1, float64(r.Clients[d].Count())))
 	}
 	o.see("foreign_reads", float64(foreign)/reads, "1", "policy", name)
 	o.see("extra_peer_reads", worst, "1", "policy", name)

@@ -143,7 +143,7 @@ func TestFilterByHand(t *testing.T) {
 // Whatever the log, the parts of it add up, and thresholds lie within it.
 func TestLabelProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 22))
-	for range 300 {
+	for range 80 {
 		l := &Log{}
 		at := int64(0)
 		for range rng.IntN(400) {
