@@ -28,6 +28,11 @@ type Credentials struct {
 // ApplicationCredential says that they are one, not a password.
 func (c Credentials) ApplicationCredential() bool { return c.auth.ApplicationCredentialSecret != "" }
 
+// endpoint chooses the region's services from the catalogue.
+func (c Credentials) endpoint() gophercloud.EndpointOpts {
+	return gophercloud.EndpointOpts{Region: c.region}
+}
+
 // secrets are the texts that no message may hold.
 func (c Credentials) secrets() []string {
 	return []string{c.auth.Password, c.auth.ApplicationCredentialSecret, c.auth.TokenID}
