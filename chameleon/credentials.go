@@ -86,7 +86,9 @@ func FindCredentials(site Site, cloud string, getenv func(string) string) (Crede
 		if err := yaml.Unmarshal(data, &secure); err != nil {
 			return Credentials{}, missing(securePath+" is not valid YAML"+lineOf(err), "see the documentation of openstacksdk")
 		}
-		options = append(options, clouds.WithSecureYAML(bytes.NewReader(data)))
+		if len(secure.Clouds) > 0 { // the parser takes an empty file for a broken one
+			options = append(options, clouds.WithSecureYAML(bytes.NewReader(data)))
+		}
 	}
 	if file.Clouds[cloud].Auth == nil && secure.Clouds[cloud].Auth == nil { // the parser would panic
 		return Credentials{}, missing(fmt.Sprintf(`cloud %s in %s has no section "auth"`, cloud, path), "download the file again")
