@@ -69,7 +69,6 @@ func Login(ctx context.Context, site Site, c Credentials, conn Connection) (*Clo
 	if err := cloud.identify(provider); err != nil {
 		return nil, err
 	}
-	endpoint := gophercloud.EndpointOpts{Region: c.region}
 	for _, s := range []struct {
 		name   string
 		client **gophercloud.ServiceClient
@@ -80,7 +79,7 @@ func Login(ctx context.Context, site Site, c Credentials, conn Connection) (*Clo
 		{"network", &cloud.network, openstack.NewNetworkV2},
 		{"reservation", &cloud.reservation, openstack.NewReservationV1},
 	} {
-		client, err := s.open(provider, endpoint)
+		client, err := s.open(provider, c.endpoint())
 		if err != nil {
 			return nil, cloud.explain(fmt.Sprintf("find the %s service of region %s", s.name, c.region), err)
 		}

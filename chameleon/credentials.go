@@ -28,6 +28,11 @@ type Credentials struct {
 // ApplicationCredential says that they are one, not a password.
 func (c Credentials) ApplicationCredential() bool { return c.auth.ApplicationCredentialSecret != "" }
 
+// endpoint chooses the region's services from the catalogue.
+func (c Credentials) endpoint() gophercloud.EndpointOpts {
+	return gophercloud.EndpointOpts{Region: c.region}
+}
+
 // secrets are the texts that no message may hold.
 func (c Credentials) secrets() []string {
 	return []string{c.auth.Password, c.auth.ApplicationCredentialSecret, c.auth.TokenID}
@@ -81,7 +86,9 @@ func FindCredentials(site Site, cloud string, getenv func(string) string) (Crede
 		if err := yaml.Unmarshal(data, &secure); err != nil {
 			return Credentials{}, missing(securePath+" is not valid YAML"+lineOf(err), "see the documentation of openstacksdk")
 		}
-		options = append(options, clouds.WithSecureYAML(bytes.NewReader(data)))
+		if len(secure.Clouds) > 0 { // the parser takes an empty file for a broken one
+			options = append(options, clouds.WithSecureYAML(bytes.NewReader(data)))
+		}
 	}
 	if file.Clouds[cloud].Auth == nil && secure.Clouds[cloud].Auth == nil { // the parser would panic
 		return Credentials{}, missing(fmt.Sprintf(`cloud %s in %s has no section "auth"`, cloud, path), "download the file again")

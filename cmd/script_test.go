@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	waitfor FILE TEXT   FILE comes to hold TEXT
 //	noescapes FILE      FILE holds no escape code
 //	exits CODE PROG…    the program ends with this exit code
+//	testbed [empty]     a testbed site to lease from; nothing is left on it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -59,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"waitfor":   scriptWaitFor,
 			"noescapes": scriptNoEscapes,
 			"exits":     scriptExits,
+			"testbed":   scriptTestbed,
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,7 +19,7 @@ func (a *app) upCommand() *cobra.Command {
 	var f planFlags
 	var dryRun, yes, asJSON bool
 	var maxSU float64
-	var wait time.Duration
+	var waitFor string
 	c := &cobra.Command{
 		Use:   "up ARTIFACT[:PLATFORM]",
 		Short: "Lease a platform of a manifest and wait until its nodes answer",
@@ -30,11 +31,15 @@ The cost is shown, and has to be agreed to, before anything is made. When
 something fails, or on Ctrl-C, everything made so far is released.`,
 		Example: `  reprise up heimdall --dry-run               the plan, the calls and the cost
   reprise up heimdall:storage --hours 3 --yes
-  reprise up heimdall --wait-for-hardware 72h --max-su 10 --yes
+  reprise up heimdall --wait-for-hardware 3d --max-su 10 --yes
   reprise ssh heimdall
   reprise down heimdall`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			wait, err := parseDays(waitFor)
+			if err != nil {
+				return fail(ExitUsage, fmt.Errorf("--wait-for-hardware %s: %w", waitFor, err), "write a number of days, 3d, or hours, 12h")
+			}
 			plan, err := a.testbedPlan(args[0], f)
 			if err != nil {
 				return err
@@ -70,9 +75,21 @@ something fails, or on Ctrl-C, everything made so far is released.`,
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print the plan, every call that changes something, and the cost; use no network")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "agree to the cost")
 	c.Flags().Float64Var(&maxSU, "max-su", 0, "refuse a lease that costs more service units")
-	c.Flags().DurationVar(&wait, "wait-for-hardware", 0, "how long to wait for hosts that are booked")
+	c.Flags().StringVar(&waitFor, "wait-for-hardware", "0s", "how long to wait for hosts that are booked: 3d, 12h")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the nodes, or with --dry-run the plan, as JSON")
 	return c
+}
+
+// parseDays reads a duration that may be given in days.
+func parseDays(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		if err != nil || !(n >= 0 && n <= 365) {
+			return 0, errors.New("not a number of days up to 365")
+		}
+		return time.Duration(n * 24 * float64(time.Hour)), nil
+	}
+	return time.ParseDuration(text)
 }
 
 func (a *app) dryRunUp(plan chameleon.Plan, asJSON bool) error {

@@ -12,39 +12,43 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// SSH answers for the instances at the floating IPs, which are loopback
-// addresses: it lets in who has the key of the instance behind the address,
-// and runs commands on this machine.
+// SSH answers for instances: it lets in the user cc with the key of the
+// instance behind an address, and runs commands on this machine.
 type SSH struct {
 	Port      int
-	cloud     *Cloud
+	keyAt     func(address string) (authorizedKey string, up bool)
 	signer    ssh.Signer
 	listeners []net.Listener
 }
 
-// ServeSSH has the site's instances answer SSH.
-func (c *Cloud) ServeSSH() error {
+// ServeSSH has the site's instances answer SSH at their floating IPs.
+func (c *Cloud) ServeSSH() (err error) {
+	c.SSH, err = NewSSH(c.FloatingIPs, c.keyAt)
+	return err
+}
+
+// NewSSH answers at loopback addresses, at the same port of each.
+func NewSSH(addresses []string, keyAt func(string) (string, bool)) (*SSH, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := &SSH{cloud: c, signer: signer}
-	for _, a := range c.FloatingIPs {
+	s := &SSH{keyAt: keyAt, signer: signer}
+	for _, a := range addresses {
 		l, err := net.Listen("tcp", net.JoinHostPort(a, strconv.Itoa(s.Port)))
 		if err != nil {
 			s.Close()
-			return err
+			return nil, err
 		}
-		s.Port = l.Addr().(*net.TCPAddr).Port // the same at every address
+		s.Port = l.Addr().(*net.TCPAddr).Port
 		s.listeners = append(s.listeners, l)
 		go s.accept(l, a)
 	}
-	c.SSH = s
-	return nil
+	return s, nil
 }
 
 // HostKey is the public host key, a line.
@@ -69,7 +73,7 @@ func (s *SSH) accept(l net.Listener, address string) {
 
 func (s *SSH) serve(conn net.Conn, address string) {
 	defer conn.Close()
-	authorized, up := s.cloud.keyAt(address)
+	authorized, up := s.keyAt(address)
 	if !up {
 		return
 	}

@@ -72,24 +72,6 @@ func (opts FloatingIPReservationOpts) ToReservationCreateMap() (map[string]any, 
 	return b, nil
 }
 
-// FlavorReservationOpts reserves room for virtual machines of a flavor
-// (resource type flavor:instance).
-type FlavorReservationOpts struct {
-	FlavorID string
-	Amount   int
-}
-
-// ToReservationCreateMap implements ReservationOptsBuilder.
-func (opts FlavorReservationOpts) ToReservationCreateMap() (map[string]any, error) {
-	if opts.FlavorID == "" {
-		return nil, gophercloud.ErrMissingInput{Argument: "FlavorID"}
-	}
-	if opts.Amount < 1 {
-		return nil, gophercloud.ErrMissingInput{Argument: "Amount"}
-	}
-	return map[string]any{"resource_type": "flavor:instance", "flavor_id": opts.FlavorID, "amount": opts.Amount, "affinity": nil}, nil
-}
-
 // Equal is the expression that a host's property has a value.
 func Equal(property, value string) string { return expression("=", "$"+property, value) }
 

@@ -80,7 +80,7 @@ type Reservation struct {
 	Min                int    `json:"min"`
 	Max                int    `json:"max"`
 	ResourceProperties string `json:"resource_properties"`
-	// Of virtual:floatingip and flavor:instance.
+	// Of virtual:floatingip.
 	Amount    int      `json:"amount"`
 	NetworkID string   `json:"network_id"`
 	Required  []string `json:"required_floatingips"`
