@@ -41,7 +41,7 @@ to be measured again should it be asked for. Sources that were fetched stay.`,
 	flags.StringVar(&f.maxSize, "max-size", "", "remove the oldest runs until the rest is at most this: 10GiB")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, print what would be removed")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object a removed run")
-	storeFlag(flags, &f.store)
+	storeFlag(c, &f.store)
 	return c
 }
 

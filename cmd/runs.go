@@ -33,7 +33,7 @@ the same again goes on where it stopped.`,
 	}
 	c.Flags().IntVarP(&most, "number", "n", 20, "list at most so many runs; 0 for all")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a run")
-	storeFlag(c.Flags(), &storeFlagValue)
+	storeFlag(c, &storeFlagValue)
 	return c
 }
 
