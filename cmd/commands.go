@@ -9,6 +9,8 @@ func (a *app) commands() []*cobra.Command {
 		a.uiCommand(),
 		a.attachCommand(),
 		a.replayCommand(),
+		a.runsCommand(),
+		a.gcCommand(),
 		a.listCommand(),
 		a.showCommand(),
 		a.lintCommand(),

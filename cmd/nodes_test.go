@@ -11,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -154,6 +156,46 @@ func TestRunOnHosts(t *testing.T) {
 		jobs, err := os.ReadDir(filepath.Join(h.Home, ".cache", "reprise", "jobs"))
 		require.NoError(t, err)
 		require.Empty(t, jobs, "jobs that have ended are removed")
+	}
+}
+
+// TestSweepOverHosts runs many points on three hosts and on this machine, and
+// tells what a point costs more.
+func TestSweepOverHosts(t *testing.T) {
+	points, err := strconv.Atoi(os.Getenv("REPRISE_SWEEP"))
+	if err != nil {
+		t.Skip("runs with REPRISE_SWEEP=2000")
+	}
+	dir := t.TempDir()
+	var values []string
+	for i := range points {
+		values = append(values, strconv.Itoa(i))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), fmt.Appendf(nil, `
+reprise: 1
+artifact: sweep
+title: t
+experiments:
+  E1:
+    title: t
+    profiles: {kick: {compute: 60s}}
+    matrix: {v: [%s]}
+    run: demo.value
+`, strings.Join(values, ", ")), 0o644))
+	config := sshConfig(t, nodetest.StartSSHD(t), nodetest.StartSSHD(t), nodetest.StartSSHD(t))
+	var want []string
+	for _, on := range []string{"local", "ssh:host1", "ssh:host1,host2,host3"} {
+		started := time.Now()
+		code, out, bad := reprise(t, nil, "run", dir, "--json", "--store", t.TempDir(), "--ssh-config", config, "--on", on)
+		took := time.Since(started)
+		require.Zero(t, code, bad)
+		got := observed(t, out)
+		require.Len(t, got, points)
+		if want == nil {
+			want = got
+		}
+		require.Equal(t, want, got)
+		t.Logf("%d points on %s: %v, %v a point", points, on, took.Round(time.Millisecond), (took / time.Duration(points)).Round(10*time.Microsecond))
 	}
 }
 

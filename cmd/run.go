@@ -47,7 +47,7 @@ folder of one.
 Results are kept by the content of what was run: parameters, commands, sources.
 What has been measured before is reused; every step that does run says why.
 --on ssh:HOST,… runs the steps on other machines: reprise is copied there, each
-step runs on the machine with the fewest, exclusive ones alone, and goes on
+step runs where most cores are free, exclusive ones alone, and goes on
 where it is when the connection breaks. A step whose machine fails is tried
 again on another. Keys come from the agent or key files, host keys have to be
 in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"reprise/runner/node"
@@ -20,12 +21,22 @@ type Run struct {
 	Dir      string
 	store    *Store
 	events   file
+	lock     *os.File // the store's, which keeps Collect away
 	attempts atomic.Int32
 }
 
 // NewRun makes the folder of a run; its id is made of the time and, where
 // runs begin in the same second, a number.
-func (s *Store) NewRun(now time.Time) (*Run, error) {
+func (s *Store) NewRun(now time.Time) (run *Run, err error) {
+	lock, err := s.lock(syscall.LOCK_SH)
+	if err != nil {
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Close()
+		}
+	}()
 	base := now.UTC().Format("20060102-150405")
 	for n := 1; ; n++ {
 		id := base
@@ -44,7 +55,7 @@ func (s *Store) NewRun(now time.Time) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make event log: %w", err)
 		}
-		return &Run{ID: id, Dir: dir, store: s, events: events}, nil
+		return &Run{ID: id, Dir: dir, store: s, events: events, lock: lock}, nil
 	}
 }
 
@@ -53,6 +64,7 @@ func (r *Run) Write(line []byte) (int, error) { return r.events.Write(line) }
 
 // Close syncs and closes the run's event log.
 func (r *Run) Close() error {
+	defer func() { _ = r.lock.Close() }()
 	if err := r.events.Sync(); err != nil {
 		return errors.Join(err, r.events.Close())
 	}

@@ -54,8 +54,7 @@ func PrepareSSHD(t testing.TB, address string) *SSHD {
 	sshdPath(t)
 	me, err := user.Current()
 	require.NoError(t, err)
-	// Not t.TempDir: a server's last process may still write when the test ends.
-	dir, err := os.MkdirTemp("", "sshd")
+	dir, err := os.MkdirTemp("", "sshd") //nolint:usetesting // a server's last process may still write when the test ends
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &SSHD{User: me.Username, Address: address, dir: dir, Home: filepath.Join(dir, "home"), Identity: filepath.Join(dir, "id"), KnownHosts: filepath.Join(dir, "known_hosts")}

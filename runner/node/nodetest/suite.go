@@ -110,13 +110,13 @@ func (s suite) largeOutput(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "block"), block, 0o644))
 	sum := sha256.New()
 	counted := &countingWriter{}
-	r, _, bad := s.sh(t, t.Context(), node.Command{Dir: dir, Stdout: io.MultiWriter(sum, counted)}, `i=0; while [ $i -lt 400 ]; do cat block; i=$((i+1)); done; head -c 3000000 /dev/zero >&2`)
+	r, _, bad := s.sh(t, t.Context(), node.Command{Dir: dir, Stdout: io.MultiWriter(sum, counted)}, `i=0; while [ $i -lt 120 ]; do cat block; i=$((i+1)); done; head -c 3000000 /dev/zero >&2`)
 	require.Equal(t, node.Exited, r.End)
 	want := sha256.New()
-	for range 400 {
+	for range 120 {
 		want.Write(block)
 	}
-	require.Equal(t, 400<<16, counted.n)
+	require.Equal(t, 120<<16, counted.n)
 	require.Equal(t, want.Sum(nil), sum.Sum(nil))
 	require.Len(t, bad, 3000000)
 }
@@ -192,7 +192,7 @@ func (s suite) folder(t *testing.T) {
 
 func (s suite) largeFiles(t *testing.T) {
 	dir := t.TempDir()
-	data := make([]byte, 20<<20)
+	data := make([]byte, 7<<20)
 	for i := range data {
 		data[i] = byte(i * 7 >> 3)
 	}

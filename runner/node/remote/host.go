@@ -241,7 +241,7 @@ func (h *Host) Follow(p Position, answer *Progress) error {
 	}
 	now := time.Now()
 	_ = os.Chtimes(filepath.Join(dir, lockFile), now, now) // somebody attends
-	pause := 2 * time.Millisecond
+	pause := time.Millisecond
 	for {
 		// Whether it has ended is asked before the output is read, so the output
 		// of a job that has ended is complete.
@@ -264,7 +264,7 @@ func (h *Host) Follow(p Position, answer *Progress) error {
 			return nil
 		}
 		time.Sleep(pause)
-		pause = min(2*pause, 50*time.Millisecond)
+		pause = min(pause+pause/4+1, 50*time.Millisecond)
 	}
 }
 
