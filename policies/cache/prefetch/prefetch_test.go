@@ -291,6 +291,8 @@ func TestTapRoom(t *testing.T) {
 	require.Equal(t, "12+6", m.read(11, 1)) // 4 of the 10 are taken
 	tap.Event(Event{Kind: TooEarly})
 	require.EqualValues(t, 11, tap.room)
+	m.read(12, 1) // a use
+	require.EqualValues(t, 12, tap.room)
 	for range 9 {
 		tap.Event(Event{Kind: Wasted})
 	}
