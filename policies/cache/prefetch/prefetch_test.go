@@ -459,7 +459,7 @@ func TestParse(t *testing.T) {
 	require.Equal(t, "amp:apt=6,max=32", c[1].String())
 	for list, message := range map[string]string{
 		"apm":              `no prefetcher is called "apm"; there are none, obl`,
-		"amp:apt":          `prefetcher amp: parameter "apt" has no value; write NAME=VALUE`,
+		"amp:apt":          `prefetcher amp: parameter "apt" has no value; write amp:NAME=VALUE`,
 		"amp:apt=x":        `"x" is not a number`,
 		"amp:apt=1.5":      "is not a whole number",
 		"amp:apt=-1":       "is not between 0 and 65536",
