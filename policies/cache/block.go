@@ -15,8 +15,10 @@ import (
 // A read fetches the pages that it misses. From then until the backend's
 // latency has passed the pages are in flight: they hold their places in the
 // cache, and a read of one waits for the rest of the time and is no miss. That
-// is also so if such a page was evicted meanwhile; it is then brought in again
-// when it is asked for, at no cost. Once a read is served the prefetcher acts.
+// is also so if such a page was evicted meanwhile, since the reader that it is
+// fetched for holds it, and it comes in again; but a prefetched page that is
+// evicted before any use has nobody to hold it, and is lost when it arrives.
+// Once a read is served the prefetcher acts.
 // The pages that the read missed and those prefetched make one backend request
 // for each run of adjacent ones.
 //
@@ -227,6 +229,7 @@ func newBlockSim(t *BlockTrace, p Policy, pre prefetch.Prefetcher, b Backend) *b
 	}
 	s.count.Size, s.count.PageSize = p.Capacity(), t.PageSize
 	s.dropped = func(id uint64) { s.flushed = append(s.flushed, id) }
+	s.lost = s.flight.ground
 	s.fetching = func(k Key) bool { return s.flight.n > 0 && s.flight.lookup(k) != None }
 	if t.Len() > 0 {
 		s.began = t.requests[0].time

@@ -120,6 +120,15 @@ func TestBlockEvictedInFlight(t *testing.T) {
 	require.EqualValues(t, 1, r.Joined)
 }
 
+// But a prefetched one that nobody waits for is lost.
+func TestBlockPrefetchLostInFlight(t *testing.T) {
+	script := scripted{10: {{Page: 20, N: 1}}}
+	r := replayScript(t, "r10+1@0 r30+1@1 r20+1@2", 1, script, Backend{Latency: 10e6})
+	require.EqualValues(t, 3, r.ReadMisses)
+	require.EqualValues(t, 0, r.Joined)
+	require.EqualValues(t, 1, r.TooEarly)
+}
+
 func TestBlockFeedback(t *testing.T) {
 	// A cache of three. 1, 2, 3 are displaced by 50 to 52 when 3 is read anew.
 	script := scripted{4: {{Page: 50, N: 3, Tag: 9}}}
@@ -379,6 +388,7 @@ func slowBlocks(requests []traces.Request, size int, script scripted, b Backend)
 		if len(lru) == size {
 			if lru[0].unused {
 				r.Wasted++
+				delete(flight, lru[0].page)
 			}
 			if lru[0].dirty {
 				flushed = append(flushed, lru[0].page)

@@ -48,6 +48,8 @@ type fetcher struct {
 	// dropped, if not nil, is told of evicted pages that hold what was
 	// written.
 	dropped func(id uint64)
+	// lost, if not nil, is told of prefetched pages that were evicted unused.
+	lost func(k Key)
 	// fetching, if not nil, says whether a page that is not resident is on its
 	// way.
 	fetching func(k Key) bool
@@ -198,6 +200,9 @@ func (f *fetcher) evicted(v Victim) {
 		}
 		f.waste(v.ID, n.tag)
 		f.remember(v, Prefetched)
+		if f.lost != nil {
+			f.lost(KeyOf(v.ID))
+		}
 	} else if f.ahead {
 		f.tell(prefetch.Displaced, v.ID, 0)
 		f.remember(v, Demand)

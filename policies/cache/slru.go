@@ -9,7 +9,7 @@ var slruSpec = Spec{
 	Source: "Karedla et al., IEEE Computer 1994, as libCacheSim has it: newcomers enter the lowest segment with room, so that " +
 		"the upper ones fill first; objects must fit in the lowest segment",
 	Params: []Param{
-		{Name: "segments", Doc: "sizes of the segments in proportion, the lowest first", Ratios: []float64{1, 1, 1, 1}},
+		{Name: "segments", Doc: "sizes of the segments in proportion, the lowest first", Max: maxSegments, Ratios: []float64{1, 1, 1, 1}},
 	},
 	new: func(c Config) Policy {
 		ratios := c.list("segments")

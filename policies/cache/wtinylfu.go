@@ -12,7 +12,7 @@ var wtinylfuSpec = Spec{
 		"100 objects caches nothing; hits in the window are not counted; an eviction goes on until it has dropped one from the window",
 	Params: []Param{
 		{Name: "window", Doc: "share of the window", Default: 0.01, Min: 0, Max: 1},
-		{Name: "segments", Doc: "sizes of the main segments in proportion, the lowest first", Ratios: []float64{1, 4}},
+		{Name: "segments", Doc: "sizes of the main segments in proportion, the lowest first", Max: maxSegments, Ratios: []float64{1, 4}},
 		{Name: "fpr", Doc: "false-positive rate the sketch is sized for", Default: 0.001, Min: 1e-9, Max: 0.5},
 	},
 	new: func(c Config) Policy {

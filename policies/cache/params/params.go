@@ -1,6 +1,6 @@
 // Package params reads choices from a registry as the command line writes them:
 // a comma list of names, each with parameters after a colon, such as
-// "readahead:max=64,amp:apt=4,max=32".
+// "lru,s3fifo:small=0.2,ghost=0.5".
 package params
 
 import (
@@ -11,22 +11,35 @@ import (
 	"strings"
 )
 
-// Param is one numeric parameter.
+// Param is one parameter.
 type Param struct {
 	Name     string
 	Doc      string
 	Default  float64
 	Min, Max float64
 	Whole    bool // takes whole numbers only
+	// Ratios, if set, makes the parameter a list a:b:c of positive numbers, no
+	// more than Max, and is its default.
+	Ratios []float64
 }
 
 // String gives the default as the command line writes it.
-func (p Param) String() string { return format(p.Default) }
+func (p Param) String() string {
+	if p.Ratios == nil {
+		return format(p.Default)
+	}
+	var parts []string
+	for _, r := range p.Ratios {
+		parts = append(parts, format(r))
+	}
+	return strings.Join(parts, ":")
+}
 
 // Values are the parameters of one choice.
 type Values struct {
 	params []Param
 	given  map[string]float64
+	ratios map[string][]float64
 }
 
 // Number gives a parameter, its default if it was not given.
@@ -34,12 +47,24 @@ func (v Values) Number(name string) float64 {
 	if x, ok := v.given[name]; ok {
 		return x
 	}
-	i := slices.IndexFunc(v.params, func(p Param) bool { return p.Name == name })
-	return v.params[i].Default
+	return v.param(name).Default
 }
 
 // Int gives a parameter that is a whole number.
 func (v Values) Int(name string) int { return int(v.Number(name)) }
+
+// Ratios gives a parameter that is a list.
+func (v Values) Ratios(name string) []float64 {
+	if r, ok := v.ratios[name]; ok {
+		return r
+	}
+	return v.param(name).Ratios
+}
+
+func (v Values) param(name string) *Param {
+	i := slices.IndexFunc(v.params, func(p Param) bool { return p.Name == name })
+	return &v.params[i]
+}
 
 // Split cuts a comma list into choices. An item with an equals sign and no
 // colon before it belongs to the choice to its left.
@@ -56,16 +81,16 @@ func Split(list string) []string {
 	return choices
 }
 
-// Read reads the parameters of a choice, "a=1,b=2".
-func Read(params []Param, text string) (Values, error) {
-	v := Values{params: params, given: map[string]float64{}}
+// Read reads what follows the colon of the choice called name.
+func Read(params []Param, name, text string) (Values, error) {
+	v := Values{params: params, given: map[string]float64{}, ratios: map[string][]float64{}}
 	if text == "" {
 		return v, nil
 	}
 	for item := range strings.SplitSeq(text, ",") {
 		key, value, ok := strings.Cut(strings.TrimSpace(item), "=")
 		if !ok {
-			return Values{}, fmt.Errorf("parameter %q has no value; write NAME=VALUE", item)
+			return Values{}, fmt.Errorf("parameter %q has no value; write %s:NAME=VALUE", item, name)
 		}
 		if err := v.set(key, value); err != nil {
 			return Values{}, err
@@ -87,6 +112,14 @@ func (v Values) set(key, value string) error {
 		return fmt.Errorf("no parameter %q; it takes %s", key, strings.Join(names, ", "))
 	}
 	p := v.params[i]
+	if p.Ratios != nil {
+		ratios, err := readRatios(value, int(p.Max))
+		if err != nil {
+			return fmt.Errorf("parameter %s: %w", key, err)
+		}
+		v.ratios[key] = ratios
+		return nil
+	}
 	x, err := strconv.ParseFloat(value, 64)
 	switch {
 	case err != nil || math.IsNaN(x):
@@ -98,6 +131,21 @@ func (v Values) set(key, value string) error {
 	}
 	v.given[key] = x
 	return nil
+}
+
+func readRatios(text string, most int) ([]float64, error) {
+	var ratios []float64
+	for part := range strings.SplitSeq(text, ":") {
+		x, err := strconv.ParseFloat(part, 64)
+		if err != nil || !(x > 0) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("%q is not a list of positive numbers a:b:c", text)
+		}
+		ratios = append(ratios, x)
+	}
+	if len(ratios) > most {
+		return nil, fmt.Errorf("%d segments, where %d are the most", len(ratios), most)
+	}
+	return ratios, nil
 }
 
 func format(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }

@@ -291,6 +291,8 @@ func TestTapRoom(t *testing.T) {
 	require.Equal(t, "12+6", m.read(11, 1)) // 4 of the 10 are taken
 	tap.Event(Event{Kind: TooEarly})
 	require.EqualValues(t, 11, tap.room)
+	m.read(12, 1) // a use
+	require.EqualValues(t, 12, tap.room)
 	for range 9 {
 		tap.Event(Event{Kind: Wasted})
 	}
@@ -457,7 +459,7 @@ func TestParse(t *testing.T) {
 	require.Equal(t, "amp:apt=6,max=32", c[1].String())
 	for list, message := range map[string]string{
 		"apm":              `no prefetcher is called "apm"; there are none, obl`,
-		"amp:apt":          `prefetcher amp: parameter "apt" has no value; write NAME=VALUE`,
+		"amp:apt":          `prefetcher amp: parameter "apt" has no value; write amp:NAME=VALUE`,
 		"amp:apt=x":        `"x" is not a number`,
 		"amp:apt=1.5":      "is not a whole number",
 		"amp:apt=-1":       "is not between 0 and 65536",

@@ -75,7 +75,7 @@ func Parse(list string) ([]Choice, error) {
 			}
 			return nil, fmt.Errorf("no prefetcher is called %q; there are %s", name, strings.Join(names, ", "))
 		}
-		values, err := params.Read(specs[i].Params, given)
+		values, err := params.Read(specs[i].Params, name, given)
 		if err != nil {
 			return nil, fmt.Errorf("prefetcher %s: %w", name, err)
 		}

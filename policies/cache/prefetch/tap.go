@@ -9,8 +9,8 @@ import (
 var tapSpec = Spec{
 	Name: "tap",
 	Doc:  "TaP: a table of the addresses that would continue recent misses tells streams without holding data for it",
-	Source: "Li et al., FAST 2008. Its prefetch cache is part of the shared cache here: what TaP does to its size bounds the " +
-		"prefetched pages that wait for their use",
+	Source: "Li et al., FAST 2008. Its prefetch cache is part of the shared cache here: the size that TaP tunes bounds the " +
+		"prefetched pages that wait for their use; a use makes it one larger, a waste one smaller, which is ours",
 	Params: []params.Param{
 		{Name: "table", Doc: "addresses remembered", Default: 4096, Min: 1, Max: 1 << 22, Whole: true},
 		{Name: "degree", Doc: "pages to be ahead of a stream", Default: 16, Min: 1, Max: 1 << 16, Whole: true},
@@ -45,13 +45,9 @@ var (
 func (t *tap) Bytes() int { return t.table.bytes(int(unsafe.Sizeof(tapStream{}))) }
 
 func (t *tap) Access(r *Request, p *Plan) {
-	for i, o := range r.Outcomes {
-		if !o.First() {
-			continue
-		}
-		t.waiting--
-		// Used when it was nearly lost: there should be room for more.
-		if int64(r.Marks[i].Age) > p.Capacity/4*3 {
+	for _, o := range r.Outcomes {
+		if o.First() {
+			t.waiting--
 			t.room = min(t.room+1, t.most)
 		}
 	}
@@ -75,7 +71,8 @@ func (t *tap) Access(r *Request, p *Plan) {
 	t.table.of(r.Next).fetched = fetched
 }
 
-// Event keeps count of the pages that wait.
+// Event keeps count of the pages that wait, and of those that did in vain. One
+// that came too early makes up for its waste.
 func (t *tap) Event(e Event) {
 	switch e.Kind {
 	case Fetched:
