@@ -83,6 +83,7 @@ func (x *tmux) sees(patterns ...string) string {
 // normal screen and a cursor.
 func (x *tmux) restored() {
 	x.t.Helper()
+	x.sees(`ready>\s*$`)
 	x.press("stty -a | tr ';' '\\n' | grep -c -w -e '-icanon' -e '-echo'; echo t''est", "Enter")
 	x.sees(`(?m)^0\ntest$`)
 	require.Equal(x.t, "0 1\n", x.run("display-message", "-p", "#{alternate_on} #{cursor_flag}"))

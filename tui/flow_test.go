@@ -263,6 +263,28 @@ func TestFromHomeToVerdicts(t *testing.T) {
 	x.quits()
 }
 
+// TestStartBeforeThePlanIsReady: a quick s counts, and going back calls it off.
+func TestStartBeforeThePlanIsReady(t *testing.T) {
+	slow := make(chan struct{})
+	o := still("default")
+	o.Home = demoHome(t)
+	o.Home.Plan = func(Choice) (*Preview, error) {
+		<-slow
+		return &Preview{}, nil
+	}
+	x := open(t, o, 80, 24)
+	x.press("enter", "s")
+	x.sees("starts once it is planned")
+	x.press("esc")
+	x.sees("1 Artifacts")
+	x.press("enter", "s")
+	x.sees("starts once it is planned")
+	close(slow)
+	x.sees("✓ finished")
+	x.press("q", "q")
+	x.quits()
+}
+
 func TestFilterAndHelp(t *testing.T) {
 	o := still("default")
 	o.Job = played(stream(t, "verdicts"))

@@ -30,6 +30,7 @@ type startView struct {
 	preview *Preview
 	failed  error
 	planned bool // preview or failed is the answer to the last question
+	eager   bool // start as soon as it is
 	top     int
 }
 
@@ -201,7 +202,7 @@ func (v *startView) plan() tea.Cmd {
 		v.choice.Only = nil
 	}
 	v.asked++
-	v.planned = false
+	v.planned, v.eager = false, false
 	asked, choice, ask := v.asked, v.choice, v.home.Plan
 	choice.Params = maps.Clone(choice.Params)
 	return func() tea.Msg {
@@ -213,6 +214,9 @@ func (v *startView) plan() tea.Cmd {
 func (v *startView) take(msg tea.Msg) tea.Cmd {
 	if ready, is := msg.(planReady); is && ready.asked == v.asked {
 		v.preview, v.failed, v.planned = ready.preview, ready.err, true
+		if v.eager && v.m.at == v {
+			return v.begin()
+		}
 	}
 	return nil
 }
@@ -312,7 +316,11 @@ func (v *startView) reset() tea.Cmd {
 }
 
 func (v *startView) begin() tea.Cmd {
-	if !v.planned || v.failed != nil {
+	if v.eager = !v.planned; v.eager {
+		v.m.message = "starts once it is planned; any change calls it off"
+		return nil
+	}
+	if v.failed != nil {
 		v.m.message = "there is nothing to start: the plan does not hold"
 		return nil
 	}
