@@ -25,7 +25,7 @@ const payback = "payback"
 // workloadParams are those of every experiment in block mode.
 var workloadParams = []artifacts.Param{
 	{Name: "workloads", Doc: "workloads: generated ones, such as profile:alibaba, or files below the folder of real traces, which are left out where it is not there", Default: []string{}},
-	{Name: "requests", Doc: "requests of a generated workload", Default: 25_000},
+	{Name: "requests", Doc: "requests of a generated workload", Default: 15_000},
 	{Name: "most", Doc: "requests of a real trace to replay at most, from its start; 0 is all", Default: 0},
 	{Name: "seed", Doc: "of generated workloads and of what draws at random", Default: 1},
 	{Name: "sizes", Doc: "cache sizes as shares of the footprint", Default: []string{"0.1%", "0.3%", "1%", "3%", "10%"}},
@@ -37,7 +37,7 @@ func init() {
 		Name: "codesign.pairings", Version: 1,
 		Doc: "replays workloads through every pairing of prefetcher and eviction policy, and through Payback",
 		Params: append([]artifacts.Param{
-			{Name: "policies", Doc: "eviction policies", Default: []string{"lru", "sieve", "s3fifo", "arc", "lirs"}},
+			{Name: "policies", Doc: "eviction policies", Default: []string{"lru", "s3fifo", "arc", "lirs"}},
 			{Name: "prefetchers", Doc: "prefetchers", Default: []string{
 				"none", "obl:sequential-confidence-k=1", "stride", "readahead", "leap", "amp", "sarc", "tap", "mithril", "pg", "markov", "pythia",
 			}},

@@ -1,4 +1,34 @@
-// Package codesign has Payback, a prefetcher and an eviction policy in one.
+// Package codesign has Payback, a prefetcher and an eviction policy in one. It
+// fetches ahead what is likely to pay back what it costs, and its eviction
+// reports what was.
+//
+// # Prefetching
+//
+// A stream is a sequence of reads, each near the end of the one before. How
+// likely it is to go on is counted from the streams before it (survival), and
+// corrected by what became of the pages fetched on such predictions. The cost
+// of fetching is told in pages: RequestCost for a request to the backend, which
+// a miss has paid for already, and for each page one and what pollution costs.
+// The run is lengthened while its next pages are likelier to be used than what
+// it has, on the average, gained for what it cost (the marginal value theorem).
+//
+// # Eviction
+//
+// Pages wait in one queue until they are used. Used ones of a stream are done
+// with and go first; those that ghosts remember, and those used again, are kept
+// in a CLOCK queue, others that misses brought in pass a small queue as in
+// S3-FIFO. No more pages wait than the streams that still go on have ahead.
+//
+// Every page has size 1.
+//
+// # Memory
+//
+// Beyond what it takes to find its pages, Payback keeps as many ghosts of
+// requested pages as the cache has pages and a quarter of that of prefetched
+// ones, at 39 bytes, and a stream of 56 bytes (and up to 8 in an index) for 16
+// pages, 16 384 at most: 53 bytes a page, 1.3 % of 4 KiB, and about 5 KiB for
+// the counts. Work for a request and for a page fetched is constant, and nothing
+// is allocated.
 package codesign
 
 import (
@@ -23,20 +53,26 @@ type Payback struct {
 	levels []uint8
 	class  int
 
-	ghostSeen uint64 // the page last found among the demand ghosts, plus one
-	share     float32
-	keep      float32
+	ghostSeen uint64  // the page last found among the demand ghosts, plus one
+	share     float32 // of the capacity, at most, for waiting pages
+	keep      float32 // of the capacity for pages done with
 	// hold is the part of the room for waiting pages that windows may count on.
 	hold float32
 	// patience is after how many of the usual gaps a stream is taken for dead.
 	patience float32
-	lead     float32
+	lead     float32 // how many requests ahead of its end a run is continued
 	// polluted per prefetched is the share of fetched pages that cost a miss.
 	polluted counts
 	gap      float32 // requests between two of a stream
 	rate     float32 // pages prefetched a request
-	fetched  int
+	fetched  int     // pages prefetched since the last request
 }
+
+var (
+	_ cache.Policy        = (*Payback)(nil)
+	_ prefetch.Prefetcher = (*Payback)(nil)
+	_ prefetch.Listener   = (*Payback)(nil)
+)
 
 // The queues.
 const (
@@ -315,6 +351,9 @@ func (x *Payback) Access(r *prefetch.Request, p *prefetch.Plan) {
 	var s *stream
 	if used >= 0 {
 		s = x.streams.tagged(r.Marks[used].Tag)
+		if s != nil && s.next > r.End()+maxWindow {
+			s = nil // a latecomer to what the stream left behind
+		}
 	}
 	if s == nil {
 		s = x.streams.find(r.First, r.End())
