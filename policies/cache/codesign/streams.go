@@ -33,6 +33,9 @@ type streams struct {
 // near is how far from where it is expected a request may begin.
 const nearBits = 5
 
+// few bounds how many streams share a slot of the index.
+const few = 8
+
 func newStreams(n int) streams {
 	slots := 1
 	for slots < n {
@@ -140,15 +143,26 @@ func (t *streams) expire(now, patience uint32) {
 	}
 }
 
+// enter adds a stream to the index. Where more than a few go on at nearly the
+// same place, the one that came there first is found by its tags only.
 func (t *streams) enter(i int32) {
 	at := t.slot(t.all[i].next)
 	t.all[i].chain = *at
 	*at = i
+	for range few {
+		if at = &t.all[*at].chain; *at == 0 {
+			return
+		}
+	}
+	*at = 0
 }
 
 func (t *streams) leave(i int32) {
 	at := t.slot(t.all[i].next)
 	for *at != i {
+		if *at == 0 {
+			return
+		}
 		at = &t.all[*at].chain
 	}
 	*at = t.all[i].chain
