@@ -24,7 +24,7 @@ func (a *app) execCommand() *cobra.Command {
 			if err != nil {
 				return fail(ExitInfrastructure, err)
 			}
-			err = runner.Exec(cmd.Context(), args[0], args[1], dir, a.stdout)
+			err = runner.Exec(cmd.Context(), args[0], args[1], dir, a.getenv("REPRISE_TRACES"), a.stdout)
 			switch {
 			case errors.Is(err, context.Canceled) && cmd.Context().Err() != nil:
 				return fail(ExitInterrupted, errInterrupted)

@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "exec" {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		if err := Exec(ctx, os.Args[2], os.Args[3], ".", os.Stdout); err != nil {
+		if err := Exec(ctx, os.Args[2], os.Args[3], ".", "", os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(4)
 		}

@@ -35,8 +35,9 @@ type line struct {
 const progressEvery = 250 * time.Millisecond
 
 // Exec runs a built-in experiment in this process, in its working folder dir,
-// and writes its report to out. params is a JSON object.
-func Exec(ctx context.Context, name, params, dir string, out io.Writer) error {
+// and writes its report to out. params is a JSON object, traces the folder of
+// real traces, empty if there is none.
+func Exec(ctx context.Context, name, params, dir, traces string, out io.Writer) error {
 	b, ok := artifacts.LookupBuiltin(name)
 	if !ok {
 		return fmt.Errorf("no built-in experiment %q", name)
@@ -57,6 +58,7 @@ func Exec(ctx context.Context, name, params, dir string, out io.Writer) error {
 	return b.Run(ctx, &artifacts.Env{
 		Params: resolved,
 		Dir:    dir,
+		Traces: traces,
 		Observe: func(o checks.Observation) error {
 			if err := validObservation(o); err != nil {
 				return err

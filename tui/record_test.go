@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 	})
 	if len(os.Args) == 4 && os.Args[1] == "exec" {
 		dir, _ := os.Getwd()
-		if err := runner.Exec(context.Background(), os.Args[2], os.Args[3], dir, os.Stdout); err != nil {
+		if err := runner.Exec(context.Background(), os.Args[2], os.Args[3], dir, "", os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
