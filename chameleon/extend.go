@@ -44,24 +44,28 @@ func (p *Provider) Extend(ctx context.Context, d *Deployment, until time.Time) e
 func (p *Provider) KeepAlive(ctx context.Context, d *Deployment, step time.Duration, limit time.Time) {
 	said := ""
 	for {
-		pause := max(d.Ends.Sub(p.Now())-step/2, 30*p.poll())
-		if sleep(ctx, pause) != nil {
+		if !d.Ends.Before(limit.Truncate(time.Minute)) {
+			p.say("lease %s ends at %s, and will not be prolonged further", d.Name, clock(d.Ends))
 			return
+		}
+		if left := d.Ends.Sub(p.Now()) - step/2; left > 0 {
+			if sleep(ctx, left) != nil {
+				return
+			}
+			continue
 		}
 		until := d.Ends.Add(step)
 		if until.After(limit) {
 			until = limit
 		}
-		if d.Ends.Sub(p.Now()) > step/2 {
-			continue
-		}
-		if !until.After(d.Ends) {
-			p.say("lease %s ends at %s, and may not be prolonged further", d.Name, clock(d.Ends))
-			return
-		}
-		if err := p.Extend(ctx, d, until); err != nil && ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
-			p.say("%v", err)
+		if err := p.Extend(ctx, d, until); err != nil {
+			if err.Error() != said && ctx.Err() == nil {
+				said = err.Error()
+				p.say("%v", err)
+			}
+			if sleep(ctx, 30*p.poll()) != nil {
+				return
+			}
 		}
 	}
 }

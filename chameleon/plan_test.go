@@ -1,6 +1,7 @@
 package chameleon
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -146,6 +147,22 @@ func TestExtend(t *testing.T) {
 	require.Equal(t, Limit, KindOf(p.Extend(t.Context(), d, time.Now().Add(8*24*time.Hour))))
 	p.Cloud.Site.ExtendWithin = time.Minute
 	require.ErrorContains(t, p.Extend(t.Context(), d, ends.Add(2*time.Hour)), "only in its last")
+	require.NoError(t, p.Down(d))
+}
+
+// TestKeepAlive prolongs a lease that has less than half a step left.
+func TestKeepAlive(t *testing.T) {
+	b := newBed(t)
+	p := b.provider(t)
+	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{}) // of two hours
+	require.NoError(t, err)
+	ends := d.Ends
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	p.KeepAlive(ctx, d, 5*time.Hour, ends.Add(90*time.Minute))
+	require.NoError(t, ctx.Err(), "it ends by itself at the limit")
+	require.Equal(t, ends.Add(90*time.Minute), d.Ends)
+	require.Contains(t, b.heard(), "will not be prolonged further")
 	require.NoError(t, p.Down(d))
 }
 

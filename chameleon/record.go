@@ -54,6 +54,9 @@ func (d *Deployment) KeyFile() string { return filepath.Join(d.dir, "id_ed25519"
 // KnownHostsFile lists the nodes' host keys for ssh.
 func (d *Deployment) KnownHostsFile() string { return filepath.Join(d.dir, "known_hosts") }
 
+// ConfigFile is a configuration for ssh in which the nodes are node0, node1, ….
+func (d *Deployment) ConfigFile() string { return filepath.Join(d.dir, "ssh_config") }
+
 // ErrInUse says that another process holds a deployment.
 var ErrInUse = errors.New("in use by another process")
 
@@ -196,7 +199,7 @@ func (d *Deployment) Leave() error {
 // remove deletes the record: nothing of the deployment is left on the cloud.
 // The record goes before the private key and the lock.
 func (d *Deployment) remove() error {
-	names := []string{"deployment.json", "known_hosts", "id_ed25519"}
+	names := []string{"deployment.json", "ssh_config", "known_hosts", "id_ed25519"}
 	if left, err := filepath.Glob(filepath.Join(d.dir, ".new-*")); err == nil {
 		for _, path := range left {
 			names = append(names, filepath.Base(path))

@@ -174,11 +174,15 @@ func (p *Provider) handshake(ctx context.Context, m Machine, signer ssh.Signer) 
 	return seen, ssh.NewClient(client, channels, requests).Close()
 }
 
-// writeKnownHosts writes the nodes' host keys for ssh.
-func (d *Deployment) writeKnownHosts() error {
-	var b strings.Builder
-	for _, m := range d.Nodes {
-		fmt.Fprintf(&b, "%s %s\n", knownhosts.Normalize(net.JoinHostPort(m.Address, strconv.Itoa(m.Port))), m.HostKey)
+// writeConfig writes the nodes' host keys, and a configuration for ssh in which
+// every node has its name and the short one of its number: node0, node1, ….
+func (d *Deployment) writeConfig() error {
+	var keys, config strings.Builder
+	fmt.Fprintf(&config, "# ssh -F %s node0\n", d.ConfigFile())
+	for i, m := range d.Nodes {
+		fmt.Fprintf(&keys, "%s %s\n", knownhosts.Normalize(net.JoinHostPort(m.Address, strconv.Itoa(m.Port))), m.HostKey)
+		fmt.Fprintf(&config, "Host node%d %s\n  HostName %s\n  Port %d\n  User %s\n  IdentityFile %q\n  IdentitiesOnly yes\n  UserKnownHostsFile %q\n  StrictHostKeyChecking yes\n",
+			i, m.Name, m.Address, m.Port, m.User, d.KeyFile(), d.KnownHostsFile())
 	}
-	return writeFile(d.dir, "known_hosts", []byte(b.String()))
+	return errors.Join(writeFile(d.dir, "known_hosts", []byte(keys.String())), writeFile(d.dir, "ssh_config", []byte(config.String())))
 }

@@ -133,7 +133,7 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 		}
 		d.Nodes = append(d.Nodes, m)
 	}
-	if err := d.writeKnownHosts(); err != nil {
+	if err := d.writeConfig(); err != nil {
 		return err
 	}
 	d.Ready, d.Unsettled = true, time.Time{}

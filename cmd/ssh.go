@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -29,11 +28,7 @@ it and its host key known. The exit code is the command's.`,
 			if node < 0 || node >= len(d.Nodes) {
 				return fail(ExitUsage, fmt.Errorf("no node %d; %s has %d that answer", node, args[0], len(d.Nodes)))
 			}
-			m := d.Nodes[node]
-			ssh := exec.CommandContext(c.Context(), "ssh", append([]string{
-				"-F", "none", "-i", d.KeyFile(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + d.KnownHostsFile(), "-o", "StrictHostKeyChecking=yes",
-				"-p", strconv.Itoa(m.Port), m.User + "@" + m.Address, "--",
-			}, args[1:]...)...)
+			ssh := exec.CommandContext(c.Context(), "ssh", append([]string{"-F", d.ConfigFile(), fmt.Sprintf("node%d", node), "--"}, args[1:]...)...)
 			ssh.Cancel = func() error { return ssh.Process.Signal(os.Interrupt) }
 			ssh.Stdin, ssh.Stdout, ssh.Stderr = a.stdin, a.stdout, a.stderr
 			err = ssh.Run()
@@ -44,7 +39,7 @@ it and its host key known. The exit code is the command's.`,
 			case errors.As(err, &exit) && exit.ExitCode() > 0:
 				return fail(exit.ExitCode(), nil)
 			case errors.Is(err, exec.ErrNotFound):
-				return fail(ExitInfrastructure, errors.New("this machine has no ssh"), fmt.Sprintf("the key is %s, the node %s@%s", d.KeyFile(), m.User, m.Address))
+				return fail(ExitInfrastructure, errors.New("this machine has no ssh"), "what it needs to know is in "+d.ConfigFile())
 			}
 			return fail(ExitInfrastructure, err)
 		},

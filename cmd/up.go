@@ -148,5 +148,9 @@ func (a *app) printDeployment(d *chameleon.Deployment, asJSON bool) error {
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%s@%s:%d\t%s\n", i, m.Name, m.User, m.Address, m.Port, key)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || !d.Ready {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "ssh configuration: %s\n", d.ConfigFile())
+	return nil
 }
