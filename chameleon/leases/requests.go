@@ -150,14 +150,14 @@ func Create(ctx context.Context, client *gophercloud.ServiceClient, opts CreateO
 		r.Err = err
 		return
 	}
-	resp, err := client.Post(ctx, rootURL(client), b, &r.Body, &gophercloud.RequestOpts{OkCodes: []int{201}})
+	resp, err := client.Post(ctx, rootURL(client), b, &r.Body, &gophercloud.RequestOpts{OkCodes: []int{201}}) //nolint:bodyclose // gophercloud closes it
 	_, r.Header, r.Err = gophercloud.ParseResponse(resp, err)
 	return
 }
 
 // Get retrieves a lease.
 func Get(ctx context.Context, client *gophercloud.ServiceClient, id string) (r GetResult) {
-	resp, err := client.Get(ctx, leaseURL(client, id), &r.Body, nil)
+	resp, err := client.Get(ctx, leaseURL(client, id), &r.Body, nil) //nolint:bodyclose // gophercloud closes it
 	_, r.Header, r.Err = gophercloud.ParseResponse(resp, err)
 	return
 }
@@ -196,7 +196,7 @@ func Update(ctx context.Context, client *gophercloud.ServiceClient, id string, o
 		r.Err = err
 		return
 	}
-	resp, err := client.Put(ctx, leaseURL(client, id), b, &r.Body, &gophercloud.RequestOpts{OkCodes: []int{200}})
+	resp, err := client.Put(ctx, leaseURL(client, id), b, &r.Body, &gophercloud.RequestOpts{OkCodes: []int{200}}) //nolint:bodyclose // gophercloud closes it
 	_, r.Header, r.Err = gophercloud.ParseResponse(resp, err)
 	return
 }
