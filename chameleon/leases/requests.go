@@ -203,7 +203,7 @@ func Update(ctx context.Context, client *gophercloud.ServiceClient, id string, o
 
 // Delete ends a lease and deletes it.
 func Delete(ctx context.Context, client *gophercloud.ServiceClient, id string) (r DeleteResult) {
-	resp, err := client.Delete(ctx, leaseURL(client, id), &gophercloud.RequestOpts{OkCodes: []int{204}})
+	resp, err := client.Delete(ctx, leaseURL(client, id), &gophercloud.RequestOpts{OkCodes: []int{204}}) //nolint:bodyclose // gophercloud closes it
 	_, r.Header, r.Err = gophercloud.ParseResponse(resp, err)
 	return
 }
