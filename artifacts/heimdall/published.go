@@ -2,6 +2,8 @@ package heimdall
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"reprise/artifacts"
 )
@@ -42,14 +44,15 @@ var figure14a = []struct {
 // ladder_residue, by how much the steps of figure 14a miss its values.
 func published(_ context.Context, env *artifacts.Env) error {
 	o := &observer{env: env}
-	for run, policies := range published6 {
-		for policy, values := range policies {
-			for i, v := range values {
+	for _, run := range slices.Sorted(maps.Keys(published6)) {
+		for _, policy := range slices.Sorted(maps.Keys(published6[run])) {
+			for i, v := range published6[run][policy] {
 				o.see("read_latency_mean", v, "us", "run", run, "policy", policy, "pair", string(rune('A'+i)))
 			}
 		}
 	}
-	for model, w := range widths {
+	for _, model := range slices.Sorted(maps.Keys(widths)) {
+		w := widths[model]
 		weights, biases := 0, 0
 		for i := 1; i < len(w); i++ {
 			weights += w[i-1] * w[i]
