@@ -23,6 +23,9 @@ type Builtin struct {
 	// Params are the parameters the experiment takes; a manifest that gives
 	// another is refused.
 	Params []Param
+	// ReadsTraces says that Env.Traces is looked at; the folder's listing is
+	// then part of a step's key.
+	ReadsTraces bool
 	// Run does the experiment.
 	Run func(ctx context.Context, env *Env) error
 }

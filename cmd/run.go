@@ -184,8 +184,12 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 }
 
 func (a *app) prepareOn(on nodes, manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
+	traces, err := source.ListingKey(a.getenv("REPRISE_TRACES"))
+	if err != nil {
+		return nil, fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "name a folder of traces, by its absolute path, or nothing")
+	}
 	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: on[0].Machine().Platform(), SourceKey: source.Key,
+		Profile: f.profile, Only: f.only, Params: params, Platform: on[0].Machine().Platform(), SourceKey: source.Key, TracesKey: traces,
 	})
 	if err != nil {
 		return nil, fail(ExitUsage, err)

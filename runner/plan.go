@@ -51,6 +51,8 @@ type Options struct {
 	Only     []string       // experiment ids; all when empty
 	Params   map[string]any // values that replace the manifest's
 	Platform string         // class of the machine the steps will run on
+	// TracesKey identifies the folder of real traces, "" if there is none.
+	TracesKey string
 	// SourceKey gives what identifies the content of a source that its
 	// manifest does not pin by itself (a path).
 	SourceKey func(m *artifacts.Manifest, s artifacts.Source) (string, error)
@@ -101,7 +103,7 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 				}
 			}
 			for _, point := range points {
-				steps, err := pointSteps(m, id, e, profile, point, o.Platform, sources, parts, after)
+				steps, err := pointSteps(m, id, e, profile, point, o.Platform, o.TracesKey, sources, parts, after)
 				if err != nil {
 					return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
 				}
@@ -175,7 +177,7 @@ func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options) (map[
 // pointSteps makes the steps of one matrix point: one for a built-in, or the
 // shell steps in a row.
 func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profile artifacts.Profile, point artifacts.Point,
-	platform string, sources map[string]artifacts.Source, shared []store.Part, after []string) ([]*Step, error) {
+	platform, traces string, sources map[string]artifacts.Source, shared []store.Part, after []string) ([]*Step, error) {
 	base := m.Artifact + "/" + id
 	labels := map[string]string{"experiment": id}
 	var at []string
@@ -208,6 +210,9 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		}
 		s := step()
 		s.Builtin = &b
+		if b.ReadsTraces {
+			s.Parts = append(s.Parts, store.Part{Name: "traces", Value: traces})
+		}
 		s.Parts = append(s.Parts, store.Part{Name: "built-in", Value: fmt.Sprintf("%s version %d", b.Name, b.Version)})
 		s.Key = store.Key(s.Parts)
 		return []*Step{s}, nil

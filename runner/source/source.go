@@ -84,6 +84,34 @@ func Key(m *artifacts.Manifest, s artifacts.Source) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// ListingKey digests the names and sizes of the files below a folder: what a
+// folder of traces holds, without reading terabytes. No folder gives "".
+func ListingKey(root string) (string, error) {
+	if root == "" {
+		return "", nil
+	}
+	h := sha256.New()
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%d:%s%d\n", len(rel), rel, info.Size())
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 func fileDigest(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
