@@ -199,3 +199,9 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestBinaryIsNoManifest(t *testing.T) {
+	_, findings := Load("not-text.yaml", []byte{0, 1, 2})
+	require.Len(t, findings, 1)
+	require.Contains(t, findings[0].String(), "not-text.yaml:1:1: error: YAML syntax: control characters are not allowed")
+}

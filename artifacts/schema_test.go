@@ -49,7 +49,7 @@ func TestSchemaAcceptsValidManifests(t *testing.T) {
 // contents of texts, and the YAML itself.
 var beyondSchema = []string{
 	"alias-bomb", "alias-self", "alias-unknown", "bom", "comment-only", "cycles", "documents", "duplicate-keys", "empty",
-	"excludes", "keys", "limits", "kick-budget", "kick-sum", "matrices", "merge", "not-text", "not-utf8", "numbers", "parameters",
+	"excludes", "keys", "limits", "kick-budget", "kick-sum", "matrices", "merge", "not-utf8", "numbers", "parameters",
 	"placeholders", "platforms", "references", "syntax", "syntax-indent", "tabs", "tags", "wide", "root-text",
 }
 
