@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"reprise/checks"
 )
 
 // formatVersion is the version of the manifest format this package reads.
@@ -48,6 +50,60 @@ func (d *decoder) validate(m *Manifest) {
 				reference(d, fmt.Sprintf("%s.profiles[%d]", at, i), p, "profile of "+c.Experiment, "profiles", e.Profiles)
 			}
 		}
+		if known {
+			d.labels(c, e, at)
+		}
+	}
+}
+
+// labels reports labels of a claim's checks that no observation of the
+// experiment can carry. A built-in experiment adds labels of its own, which
+// only its observations show.
+func (d *decoder) labels(c checks.Claim, e Experiment, at string) {
+	if len(e.Run.Steps) == 0 || d.broken("experiments."+c.Experiment+".run") || d.broken("experiments."+c.Experiment+".matrix") {
+		return
+	}
+	has := map[string]bool{}
+	for _, axis := range e.axisOrder() {
+		has[axis] = true
+	}
+	add := func(names ...string) {
+		for _, name := range names {
+			has[name] = true
+		}
+	}
+	extracts := 0
+	for _, s := range e.Run.Steps {
+		extracts += len(s.Extract)
+		for _, x := range s.Extract {
+			add(slices.Collect(maps.Keys(x.Labels))...)
+			if x.Regex != nil {
+				if re, err := regexp.Compile(x.Regex.Line); err == nil {
+					add(re.SubexpNames()...)
+				}
+			}
+			if x.CSV != nil {
+				add(x.CSV.Labels...)
+			}
+			if x.JSON != nil {
+				add(slices.Collect(maps.Keys(x.JSON.Labels))...)
+			}
+		}
+	}
+	if extracts == 0 {
+		return // no observation at all, whatever its labels
+	}
+	for _, name := range []string{"", "value", "metric", "unit"} {
+		delete(has, name)
+	}
+	known := slices.Sorted(maps.Keys(has))
+	add("seed", "repeat", "experiment") // given by the runner; the check itself says what they are not for
+	for i, check := range c.Checks {
+		check.EachLabel(func(path, label string) {
+			if path = fmt.Sprintf("%s.checks[%d].%s", at, i, path); label != "" && !has[label] && !d.broken(path) {
+				d.errorf(path, suggestAmong(label, known, "labels"), "no observation of %s has the label %q", c.Experiment, label)
+			}
+		})
 	}
 }
 

@@ -231,9 +231,11 @@ func (q quotient) sides(s *sample) (cells []cell, operands [][]operand, missing 
 	if len(cells) == 0 {
 		return nil, nil, missingf("no observation of %s for %s=%s or %s", q.Metric, q.by, q.of, q.to)
 	}
+	// The best of fewer is easier to beat: a cell that lacks an opponent which
+	// others have would flatter.
 	for _, name := range sortedKeys(rest) {
 		if rest[name] < len(cells) {
-			s.warn("%s=%s is missing in %d of %d cells", q.by, name, len(cells)-rest[name], len(cells))
+			return nil, nil, missingf("%s=%s is missing in %d of %d cells, so the best of the rest is not the best of all; leave it or those cells out with where or per", q.by, name, len(cells)-rest[name], len(cells))
 		}
 	}
 	return cells, operands, nil

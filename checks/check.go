@@ -55,3 +55,31 @@ func (c Check) kind() (kind, string, error) {
 	}
 	return k, key, nil
 }
+
+// EachLabel visits the labels that the check looks at, with the path of the key
+// that names each, as far as the check is well formed.
+func (c Check) EachLabel(visit func(path, label string)) {
+	k, key, err := c.kind()
+	if err != nil {
+		return
+	}
+	sel := k.selection()
+	for _, label := range sortedKeys(sel.Where) {
+		visit(key+".where."+label, label)
+	}
+	for i, label := range sel.Per {
+		visit(fmt.Sprintf("%s.per[%d]", key, i), label)
+	}
+	for _, label := range k.compares() {
+		at := ".by"
+		switch k := k.(type) {
+		case *Trend, *Curve:
+			at = ".over"
+		case *Crossover:
+			if label == k.Over {
+				at = ".over"
+			}
+		}
+		visit(key+at, label)
+	}
+}

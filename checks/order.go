@@ -72,11 +72,25 @@ func (o *Order) evaluate(s *sample, r *Result) *undecidable {
 		r.Expected += fmt.Sprintf(" (ties within %s)", o.Ties)
 	}
 	r.Subject = "by " + o.By
-	return s.overCells(r, s.cells, func(i int) judgement { return o.judge(s, s.cells[i]) })
+	// Being first or last is among all that were measured anywhere: a cell that
+	// lacks some of them does not decide it.
+	var all []string
+	if len(o.Expect) == 0 {
+		seen := map[string]bool{}
+		for _, c := range s.cells {
+			_, names := c.by(o.By)
+			for _, name := range names {
+				seen[name] = true
+			}
+		}
+		all = sortedKeys(seen)
+	}
+	return s.overCells(r, s.cells, func(i int) judgement { return o.judge(s, s.cells[i], all) })
 }
 
-// judge decides the order in one cell.
-func (o *Order) judge(s *sample, c cell) judgement {
+// judge decides the order in one cell; all are the values it must have beside
+// those it expects.
+func (o *Order) judge(s *sample, c cell, all []string) judgement {
 	sides, names := c.by(o.By)
 	wanted := o.Expect
 	switch {
@@ -85,7 +99,7 @@ func (o *Order) judge(s *sample, c cell) judgement {
 	case o.Last != "":
 		wanted = []string{o.Last}
 	}
-	for _, name := range wanted {
+	for _, name := range slices.Concat(wanted, all) {
 		if sides[name] == nil {
 			return judgement{outcome: Inconclusive, reason: fmt.Sprintf("no observation of %s for %s=%s%s", o.Metric, o.By, name, in(c))}
 		}

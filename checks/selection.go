@@ -327,7 +327,7 @@ func (s *sample) split(points []*point, compares []string) *undecidable {
 	}
 	for _, name := range compares {
 		if !carried[name] {
-			return missingf("no observation of %s has the label %s", s.Metric, name)
+			return missingf("no observation of %s has the label %s%s", s.Metric, name, instead(carried))
 		}
 		delete(varying, name)
 	}
@@ -338,7 +338,7 @@ func (s *sample) split(points []*point, compares []string) *undecidable {
 	var shown []string // labels that tell the cells apart
 	for _, name := range per {
 		if !carried[name] {
-			return missingf("no observation of %s has the label %s, by which it should be split", s.Metric, name)
+			return missingf("no observation of %s has the label %s, by which it should be split%s", s.Metric, name, instead(carried))
 		}
 		if varying[name] {
 			shown = append(shown, name)
@@ -360,6 +360,14 @@ func (s *sample) split(points []*point, compares []string) *undecidable {
 	}
 	slices.SortFunc(s.cells, func(a, b cell) int { return compareNatural(a.name, b.name) })
 	return nil
+}
+
+// instead lists the labels there are, at the end of a message that one is not.
+func instead(carried map[string]bool) string {
+	if len(carried) == 0 {
+		return ""
+	}
+	return "; they have " + some(sortedKeys(carried))
 }
 
 // by groups the points of a cell by a label, and gives the label's values in
