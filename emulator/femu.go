@@ -37,21 +37,23 @@ var (
 const none = ^uint32(0)
 
 // FEMU is the black-box SSD of FEMU (Li et al., FAST'18), as its code of July
-// 2025 to August 2026 behaves: one write pointer, whole lines collected at
-// once, one first-come-first-served queue a LUN, no channel contention. Given
-// the same requests it yields FEMU's latencies, mapping and erase counts bit
-// for bit, its questionable defaults included; Device is the better emulator.
+// 2025 to August 2026 (99ce4fb2b) behaves: one write pointer, whole lines
+// collected at once, one first-come-first-served queue a LUN, no channel
+// contention. Given the same requests it yields FEMU's latencies, mapping and
+// erase counts bit for bit, its questionable defaults included; Device is the
+// better emulator. Planes are as FEMU has them since August 2026: they widen a
+// line, share their LUN's queue, and are erased together.
 //
 // The clock FEMU reads while collecting is the time of the request at hand.
 // A FEMU is not safe for concurrent use.
 type FEMU struct {
 	cfg             FEMUConfig
-	luns            uint32
+	units           uint32 // planes of all LUNs
 	pagesPerLine    uint32
 	gcLines, gcHigh int // free lines at or below which to collect
 
-	// Pages are numbered line by line, in a line LUN by LUN, so that a
-	// collection walks the arrays in order.
+	// Pages are numbered line by line, in a line LUN by LUN and plane by plane,
+	// so that a collection walks the arrays in order.
 	mapping []uint32 // logical page -> page
 	owner   []uint32 // page -> logical page
 	valid   []uint64 // a bit a page
@@ -63,10 +65,11 @@ type FEMU struct {
 	full                               uint32   // lines without an invalid page
 	free                               queue
 
-	availableAt []int64 // per LUN
+	availableAt []int64  // per LUN
+	lunOf       []uint32 // plane -> LUN
 
-	// The write pointer: slot-th LUN in channel-first order, page row, line.
-	slotLUN  []uint32
+	// The write pointer: slot-th plane in channel-first order, page row, line.
+	slotUnit []uint32
 	slot     uint32
 	row      uint32
 	line     uint32
@@ -101,9 +104,6 @@ func NewFEMU(cfg FEMUConfig) (*FEMU, error) {
 	if err := cfg.Timing.validate(); err != nil {
 		return nil, fmt.Errorf("timing: %w", err)
 	}
-	if cfg.PlanesPerLUN != 1 {
-		return nil, fmt.Errorf("geometry: pls_per_lun is %d; FEMU's model has one plane a LUN", cfg.PlanesPerLUN)
-	}
 	if cfg.Lines() < 2 {
 		return nil, fmt.Errorf("geometry: blks_per_pl is %d; a device needs at least 2 lines", cfg.Lines())
 	}
@@ -123,20 +123,22 @@ func NewFEMU(cfg FEMUConfig) (*FEMU, error) {
 		return nil, fmt.Errorf("gc_policy is %q; FEMU's policies are %s", cfg.GC, strings.Join(FEMUPolicies, ", "))
 	}
 
-	lines, luns := cfg.Lines(), cfg.LUNsPerChannel*cfg.Channels
+	lines, units, luns := cfg.Lines(), cfg.Units(), cfg.LUNsPerChannel*cfg.Channels
 	d := &FEMU{
-		cfg: cfg, luns: uint32(luns), pagesPerLine: uint32(cfg.PagesPerLine()),
+		cfg: cfg, units: uint32(units), pagesPerLine: uint32(cfg.PagesPerLine()),
 		gcLines: freeLinesAt(cfg.GCThreshold, lines), gcHigh: freeLinesAt(cfg.GCHigh, lines),
 		mapping: make([]uint32, cfg.Pages()), owner: make([]uint32, cfg.Pages()), valid: make([]uint64, (cfg.Pages()+63)/64),
 		lineValid: make([]uint32, lines), lineInvalid: make([]uint32, lines), lineErases: make([]uint32, lines),
 		lineClosed: make([]int64, lines), heapPos: make([]uint32, lines), victims: make([]uint32, 1, lines+1),
-		free: newQueue(lines), availableAt: make([]int64, luns), slotLUN: make([]uint32, luns), selectFn: selectFn,
+		free: newQueue(lines), availableAt: make([]int64, luns), lunOf: make([]uint32, units), slotUnit: make([]uint32, units), selectFn: selectFn,
 	}
 	for i := range d.mapping {
 		d.mapping[i] = none
 	}
-	for i := range d.slotLUN {
-		d.slotLUN[i] = uint32(i%cfg.Channels*cfg.LUNsPerChannel + i/cfg.Channels)
+	for i := range d.slotUnit {
+		channel, lun, plane := i%cfg.Channels, i/cfg.Channels%cfg.LUNsPerChannel, i/luns
+		d.slotUnit[i] = uint32((channel*cfg.LUNsPerChannel+lun)*cfg.PlanesPerLUN + plane)
+		d.lunOf[i] = uint32(i / cfg.PlanesPerLUN)
 	}
 	for i := 1; i < lines; i++ {
 		d.free.push(uint32(i)) // line 0 is open
@@ -182,7 +184,7 @@ func (d *FEMU) Read(now int64, lba, sectors uint64) (latency int64, err error) {
 	d.now = now
 	for p := first; p < end; p++ {
 		if at := d.mapping[p]; at != none {
-			latency = max(latency, d.occupy(at%d.pagesPerLine/uint32(d.cfg.PagesPerBlock), d.cfg.Timing.Read))
+			latency = max(latency, d.occupy(d.lunOf[at%d.pagesPerLine/uint32(d.cfg.PagesPerBlock)], d.cfg.Timing.Read))
 		}
 	}
 	return latency, d.background()
@@ -243,20 +245,20 @@ func (d *FEMU) occupy(lun uint32, ns int64) int64 {
 // program puts a logical page at the write pointer, moves the pointer on and
 // returns the time until the page is programmed.
 func (d *FEMU) program(logical uint32) int64 {
-	lun := d.slotLUN[d.slot]
-	at := d.line*d.pagesPerLine + lun*uint32(d.cfg.PagesPerBlock) + d.row
+	unit := d.slotUnit[d.slot]
+	at := d.line*d.pagesPerLine + unit*uint32(d.cfg.PagesPerBlock) + d.row
 	d.mapping[logical] = at
 	d.owner[at] = logical
 	d.valid[at>>6] |= 1 << (at & 63)
 	d.lineValid[d.line]++
-	if d.slot++; d.slot == d.luns {
+	if d.slot++; d.slot == d.units {
 		d.slot = 0
 		if d.row++; d.row == uint32(d.cfg.PagesPerBlock) {
 			d.row = 0
 			d.nextLine()
 		}
 	}
-	return d.occupy(lun, d.cfg.Timing.Program)
+	return d.occupy(d.lunOf[unit], d.cfg.Timing.Program)
 }
 
 // nextLine closes the open line and opens the one longest free.
@@ -310,8 +312,9 @@ func (d *FEMU) collect(force bool) (bool, error) {
 	d.stats.GCLines++
 
 	perBlock := uint32(d.cfg.PagesPerBlock)
-	for lun := range d.luns {
-		from := victim*d.pagesPerLine + lun*perBlock
+	for unit := range d.units {
+		lun := d.lunOf[unit]
+		from := victim*d.pagesPerLine + unit*perBlock
 		for at := from; at < from+perBlock; {
 			// The bits of this word that belong to the block.
 			w := d.valid[at>>6] >> (at & 63)
@@ -334,9 +337,11 @@ func (d *FEMU) collect(force bool) (bool, error) {
 			}
 			at += n
 		}
-		d.occupy(lun, d.cfg.Timing.Erase)
+		if unit+1 == d.units || d.lunOf[unit+1] != lun {
+			d.occupy(lun, d.cfg.Timing.Erase) // of all its planes at once
+		}
 	}
-	d.stats.BlockErases += uint64(d.luns)
+	d.stats.BlockErases += uint64(d.units)
 	d.lineErases[victim]++
 	d.lineValid[victim], d.lineInvalid[victim] = 0, 0
 	d.free.push(victim)
@@ -483,13 +488,13 @@ func (d *FEMU) Hashes() (mapping, erases Hash64) {
 func (d *FEMU) EraseCounts() []uint32 { return d.lineErases }
 
 // Locate returns the flat index that FEMU gives the page holding a logical
-// page: channel by channel, LUN by LUN, block by block.
+// page: channel by channel, LUN by LUN, plane by plane, block by block.
 func (d *FEMU) Locate(logical int) (index uint64, mapped bool) {
 	at := d.mapping[logical]
 	if at == none {
 		return 0, false
 	}
 	perBlock := uint32(d.cfg.PagesPerBlock)
-	line, lun, page := at/d.pagesPerLine, at%d.pagesPerLine/perBlock, at%perBlock
-	return (uint64(lun)*uint64(d.cfg.BlocksPerPlane)+uint64(line))*uint64(perBlock) + uint64(page), true
+	line, unit, page := at/d.pagesPerLine, at%d.pagesPerLine/perBlock, at%perBlock
+	return (uint64(unit)*uint64(d.cfg.BlocksPerPlane)+uint64(line))*uint64(perBlock) + uint64(page), true
 }

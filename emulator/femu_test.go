@@ -69,7 +69,7 @@ func (d *FEMU) check(t testing.TB) {
 		}
 	}
 	require.EqualValues(t, mapped, valid)
-	require.Equal(t, d.stats.BlockErases, erases*uint64(d.luns))
+	require.Equal(t, d.stats.BlockErases, erases*uint64(d.units))
 	require.Equal(t, d.cfg.Lines(), d.free.len()+len(d.victims)-1+int(d.full)+1)
 }
 
@@ -223,7 +223,7 @@ func TestFEMUFull(t *testing.T) {
 
 func TestFEMURefuses(t *testing.T) {
 	for name, change := range map[string]func(*FEMUConfig){
-		"pls_per_lun is 2":           func(c *FEMUConfig) { c.PlanesPerLUN = 2 },
+		"pls_per_lun is 0":           func(c *FEMUConfig) { c.PlanesPerLUN = 0 },
 		"nchs is 0":                  func(c *FEMUConfig) { c.Channels = 0 },
 		"more than":                  func(c *FEMUConfig) { c.Channels, c.BlocksPerPlane = 1<<20, 1<<30 },
 		"gc_thres_pcent is 101":      func(c *FEMUConfig) { c.GCThreshold = 101 },
