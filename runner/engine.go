@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"reprise/artifacts"
@@ -39,15 +39,11 @@ type Engine struct {
 	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
 
-	running sync.Map // step id to the context.CancelFunc of its attempt
-}
+	// Leases, if given, lists what is leased for the run as it is now; changes
+	// of it are events.
+	Leases func() []event.Leased
 
-// Cancel stops a running step and lets the run go on with those that do not
-// need it. It does nothing if no step of that id runs.
-func (e *Engine) Cancel(step string) {
-	if cancel, runs := e.running.Load(step); runs {
-		cancel.(context.CancelFunc)()
-	}
+	control control
 }
 
 // Summary is what a run came to.
@@ -74,6 +70,8 @@ type outcome struct {
 	place        *place // where it was run now
 	nodeFailed   bool
 	again        bool // the node failed, and the step is to be tried again
+	left         bool // out on request, or because of one that was
+	panicked     any
 	observations []checks.Observation
 }
 
@@ -95,6 +93,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		places:   e.places(),
 		outcomes: map[string]outcome{},
 		left:     map[ExperimentID]int{},
+		ran:      map[ExperimentID]bool{},
 		sum: Summary{
 			Run: run.ID, Dir: run.Dir, Verdicts: map[string][]checks.Verdict{},
 			Claims: map[checks.Outcome]int{}, Steps: map[string]int{}, Failures: map[event.Class]int{},
@@ -109,7 +108,10 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes), Folder: run.Dir, Steps: len(p.Steps),
 	})
 	log.Emit(planned(p))
+	e.control.begin()
+	stop := x.watchNodes(ctx)
 	x.walk(ctx)
+	stop()
 	x.sum.Interrupted = ctx.Err() != nil
 	for _, m := range p.Artifacts {
 		order := m.ClaimIDs()
@@ -170,6 +172,7 @@ type execution struct {
 	places   places
 	outcomes map[string]outcome
 	left     map[ExperimentID]int // steps of an experiment that have not ended
+	ran      map[ExperimentID]bool
 	sum      Summary
 }
 
@@ -195,10 +198,30 @@ func (x *execution) walk(ctx context.Context) {
 		}
 	}
 	ended := make(chan outcome)
-	running := 0
+	running, held := 0, false
+	begun := map[string]bool{}
 	failed := map[string][]*place{} // nodes that failed a step
+	done := func(o outcome) {
+		x.finish(o)
+		for _, s := range next[o.step.ID] {
+			waiting[s.ID]--
+			if _, left := x.outcomes[s.ID]; waiting[s.ID] == 0 && !left {
+				ready = append(ready, s)
+			}
+		}
+	}
 	for len(ready) > 0 || running > 0 {
-		for i := 0; i < len(ready) && !x.places.full(time.Now()); {
+		for _, s := range x.toLeaveOut(begun) {
+			ready = slices.DeleteFunc(ready, func(r *Step) bool { return r == s })
+			o := outcome{step: s, status: event.SkippedOn, left: true, why: "skipped on request"}
+			x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
+			done(o)
+		}
+		if on, why := x.control.isHeld(); on != held {
+			held = on
+			x.log.Emit(event.Held{On: on, Why: why})
+		}
+		for i := 0; i < len(ready) && !held && !x.places.full(time.Now()); {
 			s := ready[i]
 			p := x.places.pick(s, failed[s.ID], time.Now())
 			if p == nil && s.Exclusive {
@@ -214,11 +237,34 @@ func (x *execution) walk(ctx context.Context) {
 				ready = slices.Delete(ready, i, i+1)
 			}
 			running++
+			begun[s.ID] = true
 			p.begin(s)
 			blocked := x.blockedBy(s)
 			inputs := x.inputs(s)
 			attempt := len(failed[s.ID]) + 1
-			go func() { ended <- x.step(ctx, s, p, attempt, blocked, inputs) }()
+			stepCtx, cancel := context.WithCancel(ctx)
+			h := x.control.started(s.ID, cancel)
+			go func() {
+				o := outcome{step: s, place: p}
+				defer func() {
+					if o.panicked = recover(); o.panicked != nil {
+						o.panicked = fmt.Sprintf("%v\n\n%s", o.panicked, debug.Stack())
+					}
+					ended <- o
+				}()
+				o = x.step(stepCtx, s, p, attempt, h, blocked, inputs)
+			}()
+		}
+		if running == 0 && len(ready) == 0 {
+			break
+		}
+		if running == 0 && held {
+			select {
+			case <-x.control.woken:
+			case <-ctx.Done():
+				x.control.hold(false, "interrupted")
+			}
+			continue
 		}
 		if running == 0 {
 			// All nodes rest.
@@ -237,33 +283,33 @@ func (x *execution) walk(ctx context.Context) {
 		}
 		select {
 		case <-wake:
-			continue
+		case <-x.control.woken:
 		case o := <-ended:
 			running--
+			x.control.ended(o.step.ID)
+			if o.panicked != nil {
+				panic(o.panicked) // here, where whoever runs the engine can catch it
+			}
 			o.place.end(o, x.Backoff, time.Now())
 			if o.again {
 				failed[o.step.ID] = append(failed[o.step.ID], o.place)
+				delete(begun, o.step.ID)
 				ready = slices.Insert(ready, 0, o.step)
 				continue
 			}
-			x.finish(o)
-			for _, s := range next[o.step.ID] {
-				if waiting[s.ID]--; waiting[s.ID] == 0 {
-					ready = append(ready, s)
-				}
-			}
+			done(o)
 		}
 	}
 }
 
-// blockedBy names a step that s needs and that did not succeed.
-func (x *execution) blockedBy(s *Step) string {
+// blockedBy is how a step ended that s needs and that did not succeed.
+func (x *execution) blockedBy(s *Step) *outcome {
 	for _, id := range s.After {
-		if x.outcomes[id].status != event.Done {
-			return id
+		if o := x.outcomes[id]; o.status != event.Done {
+			return &o
 		}
 	}
-	return ""
+	return nil
 }
 
 func (x *execution) inputs(s *Step) []outcome {
@@ -285,8 +331,12 @@ func (x *execution) finish(o outcome) {
 		x.sum.Failures[o.class]++
 	}
 	id := ExperimentID{o.step.Artifact, o.step.Experiment}
+	x.ran[id] = x.ran[id] || !o.reused && o.status != event.SkippedOn
 	if x.left[id]--; x.left[id] > 0 {
 		return
+	}
+	if x.ran[id] && x.control.haltsAfterExperiments() {
+		x.control.hold(true, id.Artifact+"/"+id.Experiment+" has ended")
 	}
 	for _, m := range x.plan.Artifacts {
 		if m.Artifact == id.Artifact {
@@ -324,6 +374,10 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 		if status.State != checks.OK {
 			continue
 		}
+		if o.left {
+			status = checks.Status{State: checks.NotRun, Reason: s.ID + " was " + o.why}
+			continue
+		}
 		switch o.status {
 		case event.Failed:
 			status = checks.Status{State: checks.Failed, Reason: fmt.Sprintf("%s failed: %s", s.ID, o.why)}
@@ -345,10 +399,13 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 }
 
 // step brings one step to its end, or an attempt at it; it runs beside others.
-func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, blocked string, inputs []outcome) outcome {
+func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h *handle, blocked *outcome, inputs []outcome) outcome {
 	o := outcome{step: s, place: p}
-	if blocked != "" {
-		o.status, o.why = event.SkippedOn, blocked+" did not succeed"
+	if blocked != nil {
+		o.status, o.left, o.why = event.SkippedOn, blocked.left, blocked.step.ID+" did not succeed"
+		if o.left {
+			o.why = "skipped with " + blocked.step.ID
+		}
 		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
 		return o
 	}
@@ -381,7 +438,10 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, bl
 			why = fmt.Sprintf("attempt %d: %s", attempt, why)
 		}
 		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: p.Name(), Reason: why, Log: records.Dir})
-		o.observations = x.attempt(ctx, s, records, inputs, &end, &o)
+		o.observations = x.attempt(ctx, s, records, inputs, h.now, &end, &o)
+	}
+	if end.Status == event.Cancelled && x.control.skipped(h) {
+		end.Status, end.Error, o.left = event.SkippedOn, "skipped on request", true
 	}
 	o.status, o.class, o.why = end.Status, end.Class, end.Error
 	if o.nodeFailed && attempt < x.Attempts && ctx.Err() == nil {
@@ -408,13 +468,7 @@ func (x *execution) observe(s *Step, list []checks.Observation) []checks.Observa
 
 // attempt runs the step's command, takes in what it reports, and stores the
 // result. It fills in how the step ended.
-func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inputs []outcome, end *event.StepFinished, o *outcome) []checks.Observation {
-	ctx, cancel := context.WithCancel(ctx)
-	x.running.Store(s.ID, cancel)
-	defer func() {
-		x.running.Delete(s.ID)
-		cancel()
-	}()
+func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inputs []outcome, now <-chan struct{}, end *event.StepFinished, o *outcome) []checks.Observation {
 	fail := func(class event.Class, err error) []checks.Observation {
 		end.Status, end.Class, end.Error = event.Failed, class, err.Error()
 		if bad := a.Failed(end.Error); bad != nil {
@@ -435,7 +489,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 
 	command := node.Command{
 		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
-		Stdout: stdout, Stderr: stderr,
+		Now: now, Stdout: stdout, Stderr: stderr,
 		Note: func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
 	}
 	report := &reportReader{progress: func(p progress) {

@@ -178,7 +178,7 @@ func TestCancelOneStep(t *testing.T) {
 	o := s.options()
 	o.Job = s.job()
 	var cancelled atomic.Value
-	o.Job.Cancel = func(step string) { cancelled.Store(step) }
+	o.Job.Cancel = func(step string) bool { cancelled.Store(step); return true }
 	x := open(t, o, 80, 24)
 	x.sees("1 running", "x cancel the step") // the cursor follows what runs
 	x.press("x")

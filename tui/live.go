@@ -38,7 +38,7 @@ type Job struct {
 	// cancelled it ends the run gracefully, if the run is the program's own.
 	Run func(ctx context.Context, show event.Subscriber) error
 	// Cancel stops one running step; nil where that cannot be done.
-	Cancel func(step string)
+	Cancel func(step string) bool
 	// Kill ends the run's steps at once. It is nil where leaving harms nothing
 	// because the run is another process's or over.
 	Kill func()

@@ -145,6 +145,34 @@ type Warned struct {
 	Message string `json:"message"`
 }
 
+// Held says that the run begins no further steps for now, or does again.
+type Held struct {
+	On  bool   `json:"on"`
+	Why string `json:"why,omitempty"`
+}
+
+// NodeLoad is how busy a node is. Runs are sampled every second at first, and
+// ever more rarely the longer they take.
+type NodeLoad struct {
+	Node        string  `json:"node"`
+	CPU         float64 `json:"cpu"` // share of all cores that was busy since the sample before
+	MemoryUsed  uint64  `json:"memory_used_bytes"`
+	MemoryTotal uint64  `json:"memory_total_bytes"`
+	Load1       float64 `json:"load1"` // runnable tasks, averaged over a minute
+}
+
+// Leased is a lease that the run's nodes belong to, as it is now.
+type Leased struct {
+	Name     string    `json:"name"`
+	Site     string    `json:"site"`
+	Nodes    int       `json:"nodes"`
+	Starts   time.Time `json:"starts"`
+	Ends     time.Time `json:"ends"`
+	PerHour  float64   `json:"per_node_hour"` // cost, in Unit
+	Unit     string    `json:"unit"`          // SU: service units
+	Released bool      `json:"released,omitempty"`
+}
+
 // Judged is the verdict on one claim.
 type Judged struct {
 	Artifact string `json:"artifact"`
@@ -169,6 +197,9 @@ func (StepProgress) Kind() string { return "step_progress" }
 func (Observed) Kind() string     { return "observation" }
 func (StepFinished) Kind() string { return "step_finished" }
 func (Warned) Kind() string       { return "warning" }
+func (Held) Kind() string         { return "held" }
+func (NodeLoad) Kind() string     { return "node_load" }
+func (Leased) Kind() string       { return "lease" }
 func (Judged) Kind() string       { return "verdict" }
 func (RunFinished) Kind() string  { return "run_finished" }
 
@@ -241,6 +272,9 @@ func init() {
 	register[Observed]()
 	register[StepFinished]()
 	register[Warned]()
+	register[Held]()
+	register[NodeLoad]()
+	register[Leased]()
 	register[Judged]()
 	register[RunFinished]()
 }

@@ -36,6 +36,9 @@ func TestEveryKindSurvivesTheLog(t *testing.T) {
 		Observed{Step: "a", Observation: checks.Observation{Metric: "m", Value: 0.5, Unit: "1", Labels: map[string]string{"x": "y"}}},
 		StepFinished{Step: "a", Status: Failed, Class: ExperimentFailure, Error: "exit status 1", Tail: []string{"boom"}},
 		Warned{Message: "w"},
+		Held{On: true, Why: "asked for"},
+		NodeLoad{Node: "local", CPU: 0.5, MemoryUsed: 1 << 30, MemoryTotal: 4 << 30, Load1: 1.5},
+		Leased{Name: "l", Site: "CHI@UC", Nodes: 2, Starts: noon, Ends: noon.Add(time.Hour), PerHour: 1, Unit: "SU"},
 		Judged{Artifact: "codesign", Verdict: checks.Verdict{Claim: "C1", Outcome: checks.Reproduced}},
 		RunFinished{Outcome: "finished", Claims: map[string]int{"reproduced": 1}, Steps: map[string]int{"done": 1}},
 	}

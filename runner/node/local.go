@@ -37,6 +37,9 @@ func (l *Local) Name() string { return "local" }
 // Machine implements Node.
 func (l *Local) Machine() Machine { return ThisMachine() }
 
+// Load implements Sampler.
+func (l *Local) Load(context.Context) (Load, error) { return ThisLoad() }
+
 // Self is the running program's own path.
 func (l *Local) Self() string {
 	self, err := os.Executable()
@@ -140,23 +143,25 @@ func (l *Local) guard(ctx context.Context, group int, c Command, ended <-chan st
 				return OverLimit
 			}
 		case <-limit:
-			l.stop(group, ended)
+			l.stop(group, ended, c.Now)
 			return TimedOut
 		case <-ctx.Done():
-			l.stop(group, ended)
+			l.stop(group, ended, c.Now)
 			return Stopped
 		}
 	}
 }
 
-func (l *Local) stop(group int, ended <-chan struct{}) {
+func (l *Local) stop(group int, ended, now <-chan struct{}) {
 	_ = syscall.Kill(-group, syscall.SIGTERM)
 	select {
 	case <-ended:
+		return
+	case <-now:
 	case <-time.After(l.Grace):
-		_ = syscall.Kill(-group, syscall.SIGKILL)
-		<-ended
 	}
+	_ = syscall.Kill(-group, syscall.SIGKILL)
+	<-ended
 }
 
 func (l *Local) track(group int, running bool) {

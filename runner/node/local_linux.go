@@ -52,6 +52,49 @@ func describe(m *Machine) {
 	}
 }
 
+// ThisLoad says how busy this machine is.
+func ThisLoad() (Load, error) {
+	var l Load
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return l, err
+	}
+	// The first line counts user nice system idle iowait irq softirq steal, in
+	// hundredths of a second; guest time is part of user time.
+	line, _, _ := bytes.Cut(stat, []byte("\n"))
+	for i, field := range bytes.Fields(line) {
+		ticks, err := strconv.ParseInt(string(field), 10, 64)
+		switch {
+		case i == 0 || i > 8 || err != nil:
+		case i == 4 || i == 5:
+			l.Idle += time.Duration(ticks) * 10 * time.Millisecond
+		default:
+			l.Busy += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	memory, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return l, err
+	}
+	kib := func(name string) uint64 {
+		for line := range bytes.Lines(memory) {
+			if rest, is := bytes.CutPrefix(line, []byte(name+":")); is {
+				n, _ := strconv.ParseUint(string(bytes.Fields(rest)[0]), 10, 64)
+				return n << 10
+			}
+		}
+		return 0
+	}
+	l.MemoryTotal = kib("MemTotal")
+	l.MemoryUsed = l.MemoryTotal - min(kib("MemAvailable"), l.MemoryTotal)
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		if fields := bytes.Fields(load); len(fields) > 0 {
+			l.Load1, _ = strconv.ParseFloat(string(fields[0]), 64)
+		}
+	}
+	return l, nil
+}
+
 // procField finds the first line "name : value" of a file.
 func procField(path, name string) string {
 	data, err := os.ReadFile(path)

@@ -47,6 +47,19 @@ func describe(m *Machine) {
 	m.Memory, _ = strconv.ParseUint(ask("hw.memsize", "hw.physmem"), 10, 64)
 }
 
+// ThisLoad says how busy this machine is, as far as sysctl tells.
+func ThisLoad() (Load, error) {
+	out, err := exec.Command("sysctl", "-n", "vm.loadavg").Output()
+	if err != nil {
+		return Load{}, err
+	}
+	var l Load
+	if fields := strings.Fields(strings.Trim(strings.TrimSpace(string(out)), "{}")); len(fields) > 0 {
+		l.Load1, err = strconv.ParseFloat(fields[0], 64)
+	}
+	return l, err
+}
+
 func usage(state *os.ProcessState, wall time.Duration) Usage {
 	u := Usage{Wall: wall, User: state.UserTime(), Sys: state.SystemTime()}
 	if r, ok := state.SysUsage().(*syscall.Rusage); ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,3 +95,23 @@ func TestWaitingForATurnCanBeCancelled(t *testing.T) {
 type writer func()
 
 func (w writer) Write(p []byte) (int, error) { w(); return len(p), nil }
+
+// TestStoppedWithoutGrace has a command that does not end when asked to and
+// would have a minute for it.
+func TestStoppedWithoutGrace(t *testing.T) {
+	l := node.NewLocal()
+	l.Grace = time.Minute
+	ctx, ask := context.WithCancel(t.Context())
+	now := make(chan struct{})
+	var once sync.Once
+	out := writer(func() {
+		once.Do(func() {
+			ask()
+			close(now)
+		})
+	})
+	r, err := l.Run(ctx, node.Command{Argv: []string{"sh", "-c", "trap '' TERM; echo; while :; do sleep 0.1; done"}, Dir: t.TempDir(), Now: now, Stdout: out, Stderr: out})
+	require.NoError(t, err)
+	require.Equal(t, node.Stopped, r.End)
+	require.Less(t, r.Usage.Wall, l.Grace)
+}

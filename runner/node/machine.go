@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"runtime"
+	"time"
 )
 
 // Machine is what a node's measurements depend on.
@@ -32,4 +33,12 @@ func ThisMachine() Machine {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU()}
 	describe(&m)
 	return m
+}
+
+// Load is how busy a machine is; what is not known is zero.
+type Load struct {
+	Busy, Idle  time.Duration // processor time of all cores since it started
+	MemoryUsed  uint64        // bytes that are not available to programs
+	MemoryTotal uint64
+	Load1       float64 // runnable tasks, averaged over a minute
 }

@@ -29,6 +29,9 @@ type Command struct {
 	// Note, if there is one, is told what else is worth knowing of the
 	// command's way: that it waits for its turn, that a connection was lost.
 	Note func(string)
+	// Now, once closed, has a command that is being stopped killed without the
+	// rest of its grace period.
+	Now <-chan struct{}
 	// Standard input is always empty.
 	Stdout, Stderr io.Writer
 }
@@ -73,4 +76,9 @@ type Node interface {
 	Run(ctx context.Context, c Command) (Result, error)
 	// Kill ends every running command at once, for a runner about to exit.
 	Kill()
+}
+
+// Sampler is a node that can say how busy its machine is.
+type Sampler interface {
+	Load(ctx context.Context) (Load, error)
 }

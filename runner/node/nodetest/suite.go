@@ -45,6 +45,7 @@ func Run(t *testing.T, n node.Node) {
 	t.Run("MissingProgramIsTheNodesError", s.missingProgram)
 	t.Run("Concurrent", s.concurrent)
 	t.Run("Self", s.self)
+	t.Run("Load", s.load)
 }
 
 type suite struct{ node node.Node }
@@ -276,6 +277,23 @@ func (s suite) requireGone(t *testing.T, pid string) {
 		_, out, _ := s.sh(t, t.Context(), node.Command{}, `ps -o stat= -p `+pid)
 		return out == "" || strings.HasPrefix(out, "Z")
 	}, 5*time.Second, 50*time.Millisecond, "process %s survived", pid)
+}
+
+// load asks a node that can tell how busy its machine is.
+func (s suite) load(t *testing.T) {
+	n, can := s.node.(node.Sampler)
+	if !can {
+		t.Skip("this node does not tell its load")
+	}
+	before, err := n.Load(t.Context())
+	require.NoError(t, err)
+	r, _, _ := s.sh(t, t.Context(), node.Command{}, `i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done`)
+	require.Equal(t, node.Exited, r.End)
+	after, err := n.Load(t.Context())
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, after.Busy, before.Busy)
+	require.LessOrEqual(t, after.MemoryUsed, after.MemoryTotal)
+	require.GreaterOrEqual(t, after.Load1, 0.)
 }
 
 func (s suite) cancelledBefore(t *testing.T) {

@@ -95,6 +95,12 @@ func (h *Host) Describe(_ Nothing, m *node.Machine) error {
 	return nil
 }
 
+// Load says how busy this machine is.
+func (h *Host) Load(_ Nothing, l *node.Load) (err error) {
+	*l, err = node.ThisLoad()
+	return err
+}
+
 // Tree is a folder with what belongs in it.
 type Tree struct {
 	Dir     string

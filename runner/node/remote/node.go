@@ -79,6 +79,11 @@ func (n *Node) Name() string { return n.name }
 // Machine implements node.Node.
 func (n *Node) Machine() node.Machine { return n.machine }
 
+// Load implements node.Sampler.
+func (n *Node) Load(ctx context.Context) (node.Load, error) {
+	return call[node.Load](ctx, n, "Load", Nothing{}, nil)
+}
+
 // Self implements node.Node.
 func (n *Node) Self() string { return n.link.self() }
 
@@ -207,7 +212,18 @@ func (n *Node) run(ctx context.Context, c node.Command, job Job) (node.Result, e
 	if _, err := call[Nothing](ctx, n, "Start", job, c.Note); err != nil {
 		return node.Result{}, err
 	}
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-over:
+		case <-c.Now: // never, if it is nil
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+			defer cancel()
+			_, _ = call[Nothing](ctx, n, "Stop", Halt{Job: job.ID, Kill: true}, nil)
+		}
+	}()
 	end, err := n.follow(ctx, c, job.ID)
+	close(over)
 	if err == nil && end.Failed != "" {
 		err = fmt.Errorf("%s: %s", n.name, end.Failed)
 	}
