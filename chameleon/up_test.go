@@ -249,7 +249,6 @@ func TestInterruptReleasesEverything(t *testing.T) {
 			}
 			_, err := p.Up(ctx, b.plan(t, 2), UpOptions{Keep: true})
 			require.ErrorIs(t, err, context.Canceled)
-			time.Sleep(200 * time.Millisecond)
 			require.Empty(t, b.Left())
 		})
 	}

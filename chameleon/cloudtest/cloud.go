@@ -28,6 +28,7 @@ type Cloud struct {
 	Broken string
 	SSH    *SSH // answers at the floating IPs; nil for nobody
 
+	pending   sync.WaitGroup // requests being served, also those nobody waits for
 	mu        sync.Mutex
 	server    *httptest.Server
 	requests  []string
@@ -132,8 +133,10 @@ func (c *Cloud) Expire() {
 	clear(c.tokens)
 }
 
-// Left lists everything that users have made and that is still there.
+// Left lists everything that users have made and that is still there, once all
+// requests have been served, those too whose caller has given up.
 func (c *Cloud) Left() []string {
+	c.pending.Wait()
 	var left []string
 	for _, name := range c.Leases() {
 		left = append(left, "lease "+name)
@@ -163,6 +166,8 @@ func (c *Cloud) valid(token string) bool {
 var identifiers = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|reprise-[a-z0-9-]+`)
 
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
+	c.pending.Add(1)
+	defer c.pending.Done()
 	c.mu.Lock()
 	n := len(c.requests)
 	c.requests = append(c.requests, r.Method+" "+identifiers.ReplaceAllString(r.URL.Path, "*"))
@@ -173,10 +178,7 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 		f = intercept(n, r)
 	}
 	if f.Delay > 0 {
-		select {
-		case <-time.After(f.Delay):
-		case <-r.Context().Done():
-		}
+		time.Sleep(f.Delay) // also when the caller has given up
 	}
 	switch {
 	case f.Status != 0:
