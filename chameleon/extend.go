@@ -38,34 +38,46 @@ func (p *Provider) Extend(ctx context.Context, d *Deployment, until time.Time) e
 	return d.save()
 }
 
-// KeepAlive prolongs a held deployment's lease by step whenever less than half
-// a step is left, until ctx is done or the lease would end after limit. It
-// says so when it cannot, and tries again.
-func (p *Provider) KeepAlive(ctx context.Context, d *Deployment, step time.Duration, limit time.Time) {
+// Attend looks after the lease of a held deployment while it is in use: it
+// prolongs the lease by step whenever less than half a step is left, not beyond
+// limit and never a borrowed one, and says so when it cannot. It returns nil
+// when ctx is done, and an error as soon as the site says that the lease has
+// ended, whoever ended it.
+func (p *Provider) Attend(ctx context.Context, d *Deployment, step time.Duration, limit time.Time) error {
 	said := ""
+	once := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != said && ctx.Err() == nil {
+			said = text
+			p.say("%s", text)
+		}
+	}
+	limit = limit.Truncate(time.Minute)
 	for {
-		if !d.Ends.Before(limit.Truncate(time.Minute)) {
-			p.say("lease %s ends at %s, and will not be prolonged further", d.Name, clock(d.Ends))
-			return
-		}
-		if left := d.Ends.Sub(p.Now()) - step/2; left > 0 {
-			if sleep(ctx, left) != nil {
-				return
+		switch due := d.Ends.Sub(p.Now()) < step/2; {
+		case due && d.Borrowed:
+			once("lease %s ends at %s, and is not ours to prolong", d.Lease, clock(d.Ends))
+		case due && !d.Ends.Before(limit):
+			once("lease %s ends at %s, and will not be prolonged further", d.Name, clock(d.Ends))
+		case due:
+			until := d.Ends.Add(step)
+			if until.After(limit) {
+				until = limit
 			}
-			continue
-		}
-		until := d.Ends.Add(step)
-		if until.After(limit) {
-			until = limit
-		}
-		if err := p.Extend(ctx, d, until); err != nil {
-			if err.Error() != said && ctx.Err() == nil {
-				said = err.Error()
-				p.say("%v", err)
+			if err := p.Extend(ctx, d, until); err != nil {
+				once("%v", err)
 			}
-			if sleep(ctx, 30*p.poll()) != nil {
-				return
-			}
+		}
+		if sleep(ctx, 15*p.poll()) != nil {
+			return nil
+		}
+		l, err := leases.Get(ctx, p.Cloud.reservation, d.Lease).Extract()
+		err = p.Cloud.explain("look at the lease", err)
+		switch {
+		case KindOf(err) == Missing:
+			return &Error{Doing: "use the lease " + d.Name, Kind: Broken, Detail: "it is gone: somebody has deleted it"}
+		case err != nil: // a service in trouble says nothing about the lease
+		case !alive(*l):
+			return &Error{Doing: "use the lease " + d.Name, Kind: Broken, Detail: fmt.Sprintf("it is %s since %s; %s", l.Status, clock(l.EndDate), eventsText(*l)), Hint: "ask for longer with --hours or --max-su; what has finished is kept"}
 		}
 	}
 }

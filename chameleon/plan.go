@@ -38,6 +38,7 @@ type Request struct {
 	Platform string   // may be empty where only one platform is Chameleon's
 	Profile  string   // whose budgets the lease is sized by; none when empty
 	Only     []string // the experiments that will run; all when empty
+	Whole    bool     // every experiment of the profile runs on the platform, whatever its own
 	Hours    float64  // length of the lease; estimated when 0
 	Site     string   // instead of the platform's
 	Nodes    []string // uids of the nodes, instead of any of the type
@@ -109,7 +110,7 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 	var budgets []Line
 	for _, id := range m.ExperimentIDs() {
 		profile, has := m.Experiments[id].Profiles[r.Profile]
-		if has && profile.Platform == p.Platform && (len(r.Only) == 0 || slices.Contains(r.Only, id)) {
+		if has && (r.Whole || profile.Platform == p.Platform) && (len(r.Only) == 0 || slices.Contains(r.Only, id)) {
 			budgets = append(budgets, Line{time.Duration(profile.Compute).Hours(), fmt.Sprintf("%s: compute budget of its %s profile", id, r.Profile)})
 		}
 	}

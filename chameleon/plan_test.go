@@ -15,6 +15,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon/cloudtest"
+	"reprise/chameleon/leases"
 )
 
 func TestPlanSizesTheLease(t *testing.T) {
@@ -150,8 +151,9 @@ func TestExtend(t *testing.T) {
 	require.NoError(t, p.Down(d))
 }
 
-// TestKeepAlive prolongs a lease that has less than half a step left.
-func TestKeepAlive(t *testing.T) {
+// TestAttend prolongs a lease that has less than half a step left, up to a
+// limit, and tells when it has ended.
+func TestAttend(t *testing.T) {
 	b := newBed(t)
 	p := b.provider(t)
 	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{}) // of two hours
@@ -159,11 +161,49 @@ func TestKeepAlive(t *testing.T) {
 	ends := d.Ends
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	p.KeepAlive(ctx, d, 5*time.Hour, ends.Add(90*time.Minute))
-	require.NoError(t, ctx.Err(), "it ends by itself at the limit")
+	ended := make(chan error)
+	go func() { ended <- p.Attend(ctx, d, 8*time.Hour, ends.Add(90*time.Minute)) }()
+	require.Eventually(t, func() bool { return strings.Contains(b.heard(), "will not be prolonged further") }, 5*time.Second, time.Millisecond)
+	b.EndLeases()
+	err = <-ended
+	require.NoError(t, ctx.Err())
+	require.Equal(t, Broken, KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "it is TERMINATED since")
 	require.Equal(t, ends.Add(90*time.Minute), d.Ends)
-	require.Contains(t, b.heard(), "will not be prolonged further")
 	require.NoError(t, p.Down(d))
+	require.Empty(t, b.Left())
+}
+
+// TestBorrowedLease uses the hosts of a lease that somebody made by hand, and
+// gives back only what it added.
+func TestBorrowedLease(t *testing.T) {
+	b := newBed(t)
+	p := b.provider(t)
+	_, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{Lease: "by-hand"})
+	require.Equal(t, Missing, KindOf(err), "%v", err)
+	made, err := leases.Create(t.Context(), p.Cloud.reservation, leases.CreateOpts{
+		Name: "by-hand", EndDate: time.Now().Add(3 * time.Hour), Reservations: []leases.ReservationOptsBuilder{
+			leases.HostReservationOpts{Min: 1, Max: 1}, leases.FloatingIPReservationOpts{NetworkID: cloudtest.PublicNetwork, Amount: 1},
+		},
+	}).Extract()
+	require.NoError(t, err)
+	_, err = p.Up(t.Context(), b.plan(t, 2), UpOptions{Lease: made.ID})
+	require.ErrorContains(t, err, "it has 1 hosts, and 2 are needed")
+	for _, which := range []string{made.ID, "by-hand"} {
+		d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{Lease: which})
+		require.NoError(t, err, b.heard())
+		require.True(t, d.Borrowed)
+		require.Len(t, b.Left(), 4)
+		require.NoError(t, p.Down(d))
+		require.ElementsMatch(t, []string{"lease by-hand", "floating IP 127.0.0.2"}, b.Left())
+	}
+	// What a killed run leaves on it is an orphan; the lease is not.
+	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{Lease: made.ID})
+	require.NoError(t, err)
+	require.NoError(t, d.Leave())
+	_, err = p.Cleanup(t.Context(), false)
+	require.NoError(t, err)
+	require.Len(t, b.Left(), 2)
 }
 
 func TestCredentialsNameWhatIsMissing(t *testing.T) {

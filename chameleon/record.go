@@ -27,9 +27,11 @@ type Deployment struct {
 	Ready     bool      `json:"ready"` // every node answers
 	Keep      bool      `json:"keep"`  // stays when the program ends
 	Lease     string    `json:"lease,omitempty"`
-	Starts    time.Time `json:"starts,omitzero"`
-	Ends      time.Time `json:"ends,omitzero"`
-	Nodes     []Machine `json:"nodes,omitempty"`
+	// Borrowed says that the lease is not released with the rest.
+	Borrowed bool      `json:"borrowed,omitempty"`
+	Starts   time.Time `json:"starts,omitzero"`
+	Ends     time.Time `json:"ends,omitzero"`
+	Nodes    []Machine `json:"nodes,omitempty"`
 
 	dir  string
 	lock *os.File

@@ -38,7 +38,7 @@ func (p *Provider) Release(name string) error {
 func (p *Provider) release(d *Deployment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 	defer cancel()
-	if err := p.empty(ctx, d.Name, d.Unsettled); err != nil {
+	if err := p.empty(ctx, d); err != nil {
 		return errors.Join(err, d.Leave())
 	}
 	return d.remove()
@@ -46,10 +46,10 @@ func (p *Provider) release(d *Deployment) error {
 
 // empty deletes whatever there is of a name until the services know of nothing
 // and nothing can appear any more.
-func (p *Provider) empty(ctx context.Context, name string, unsettled time.Time) error {
+func (p *Provider) empty(ctx context.Context, d *Deployment) error {
 	failures := 0
 	err := p.wait(ctx, releaseLimit, func(ctx context.Context) (bool, error) {
-		left, err := p.sweep(ctx, name)
+		left, err := p.sweep(ctx, d.Name, !d.Borrowed)
 		if err != nil {
 			// A service in trouble may recover; one that refuses will not.
 			if failures++; failures < attempts && (lost(err) || KindOf(err) == Busy) {
@@ -58,18 +58,19 @@ func (p *Provider) empty(ctx context.Context, name string, unsettled time.Time) 
 			return false, err
 		}
 		failures = 0
-		return left == 0 && !p.Now().Before(unsettled.Add(p.settle())), nil
+		return left == 0 && !p.Now().Before(d.Unsettled.Add(p.settle())), nil
 	})
 	if errors.Is(err, errWaited) || errors.Is(err, context.DeadlineExceeded) {
-		return &Error{Doing: "release " + name, Kind: TimedOut, Detail: "something is left after " + releaseLimit.String(), Hint: "run reprise chameleon cleanup later"}
+		return &Error{Doing: "release " + d.Name, Kind: TimedOut, Detail: "something is left after " + releaseLimit.String(), Hint: "run reprise chameleon cleanup later"}
 	}
 	return err
 }
 
-// sweep asks for the deletion of all there is of a name and counts it. What
+// sweep asks for the deletion of all there is of a name, of its lease only when
+// leased is set, and counts it. What
 // one service refuses does not keep the others from being asked; the lease is
 // what costs most, and takes the instances with it.
-func (p *Provider) sweep(ctx context.Context, name string) (left int, err error) {
+func (p *Provider) sweep(ctx context.Context, name string, leased bool) (left int, err error) {
 	var errs []error
 	tried := func(doing string, err error) {
 		if err = p.Cloud.explain(doing, err); err != nil && KindOf(err) != Missing && KindOf(err) != Conflict {
@@ -84,9 +85,11 @@ func (p *Provider) sweep(ctx context.Context, name string) (left int, err error)
 	for _, s := range instances {
 		tried("delete the instance "+s.Name, servers.Delete(ctx, p.Cloud.compute, s.ID).ExtractErr())
 	}
-	own, err := p.ownLeases(ctx, name)
-	if err != nil {
-		errs = append(errs, err)
+	var own []leases.Lease
+	if leased {
+		if own, err = p.ownLeases(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	left += len(own)
 	// A lease of instances that are going by themselves waits for them, so
@@ -153,13 +156,9 @@ func (p *Provider) Leftovers(ctx context.Context) ([]Leftover, error) {
 			l.Why, l.Orphan = "its reprise ended without releasing it", true
 		}
 	}
-	pages, err := leases.List(p.Cloud.reservation).AllPages(ctx)
+	all, err := p.allLeases(ctx)
 	if err != nil {
-		return nil, p.Cloud.explain("list the leases", err)
-	}
-	all, err := leases.ExtractLeases(pages)
-	if err != nil {
-		return nil, p.Cloud.explain("list the leases", err)
+		return nil, err
 	}
 	for _, lease := range all {
 		if ours(lease.Name) && lease.UserID == p.Cloud.UserID {

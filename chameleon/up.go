@@ -43,6 +43,9 @@ type Provider struct {
 type UpOptions struct {
 	Keep bool          // the deployment stays when the program ends
 	Wait time.Duration // how long to wait for hardware that is booked
+	// Lease is the id or name of a lease of the project whose hosts are used
+	// instead of a lease made for this; it is not released.
+	Lease string
 }
 
 // Up leases the plan's hosts, boots the image on them and waits until every
@@ -56,6 +59,11 @@ func (p *Provider) Up(ctx context.Context, plan Plan, o UpOptions) (*Deployment,
 		return nil, err
 	}
 	adopted := d.Ready
+	if borrow := o.Lease != ""; !d.Begun.IsZero() && d.Borrowed != borrow {
+		err := &Error{Doing: "raise " + d.Name, Kind: Conflict, Detail: "it is there already, on another lease", Hint: "release it first with reprise down " + plan.Artifact + ":" + plan.Platform}
+		return nil, errors.Join(err, d.Leave())
+	}
+	d.Borrowed = o.Lease != ""
 	d.Artifact, d.Platform, d.Site, d.Keep = plan.Artifact, plan.Platform, plan.Site.Name, d.Keep || o.Keep
 	if d.Begun.IsZero() {
 		d.Begun = p.Now().UTC()
@@ -94,7 +102,7 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	if err != nil {
 		return err
 	}
-	lease, err := p.lease(ctx, d, plan, public, o.Wait)
+	lease, err := p.lease(ctx, d, plan, public, o)
 	if err != nil {
 		return err
 	}
@@ -206,15 +214,21 @@ func (p *Provider) flavorID(ctx context.Context, name string) (string, error) {
 	return "", &Error{Doing: doing, Kind: Missing, Detail: p.Cloud.Site.Name + " has no flavor of that name"}
 }
 
-// ownLeases lists the leases of a name that this user made.
-func (p *Provider) ownLeases(ctx context.Context, name string) ([]leases.Lease, error) {
+// allLeases lists the project's leases.
+func (p *Provider) allLeases(ctx context.Context) ([]leases.Lease, error) {
 	pages, err := leases.List(p.Cloud.reservation).AllPages(ctx)
 	if err != nil {
 		return nil, p.Cloud.explain("list the leases", err)
 	}
 	all, err := leases.ExtractLeases(pages)
+	return all, p.Cloud.explain("list the leases", err)
+}
+
+// ownLeases lists the leases of a name that this user made.
+func (p *Provider) ownLeases(ctx context.Context, name string) ([]leases.Lease, error) {
+	all, err := p.allLeases(ctx)
 	if err != nil {
-		return nil, p.Cloud.explain("list the leases", err)
+		return nil, err
 	}
 	return slices.DeleteFunc(all, func(l leases.Lease) bool {
 		return l.Name != name || l.UserID != p.Cloud.UserID || l.ProjectID != p.Cloud.ProjectID
@@ -222,13 +236,16 @@ func (p *Provider) ownLeases(ctx context.Context, name string) ([]leases.Lease, 
 }
 
 // lease finds or makes the deployment's lease and waits until it is active.
-func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, public string, wait time.Duration) (leases.Lease, error) {
+func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, public string, o UpOptions) (leases.Lease, error) {
+	if o.Lease != "" {
+		return p.borrow(ctx, d, plan, o.Lease)
+	}
 	there, err := p.liveLease(ctx, d.Name)
 	if err != nil {
 		return leases.Lease{}, err
 	}
 	if there == nil {
-		if there, err = p.newLease(ctx, d, plan, public, wait); err != nil {
+		if there, err = p.newLease(ctx, d, plan, public, o.Wait); err != nil {
 			return leases.Lease{}, err
 		}
 	} else {
@@ -244,6 +261,55 @@ func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, public s
 	return p.started(ctx, *there)
 }
 
+// borrow finds a lease of the project, whoever made it, that holds hosts and
+// floating IPs enough for the plan and long enough.
+func (p *Provider) borrow(ctx context.Context, d *Deployment, plan Plan, which string) (leases.Lease, error) {
+	doing := "reuse the lease " + which
+	all, err := p.allLeases(ctx)
+	if err != nil {
+		return leases.Lease{}, err
+	}
+	all = slices.DeleteFunc(all, func(l leases.Lease) bool { return l.ID != which && l.Name != which || !alive(l) })
+	switch len(all) {
+	case 1:
+	case 0:
+		return leases.Lease{}, &Error{Doing: doing, Kind: Missing, Detail: fmt.Sprintf("project %s has no lease of that id or name at %s that has not ended", p.Cloud.Project, plan.Site.Name), Hint: "reprise chameleon leases --site " + plan.Site.Name + " lists yours"}
+	default:
+		return leases.Lease{}, &Error{Doing: doing, Kind: Conflict, Detail: fmt.Sprintf("%d leases have that name", len(all)), Hint: "name it by its id"}
+	}
+	l := all[0]
+	have := map[string]int{}
+	for _, r := range l.Reservations {
+		have[r.ResourceType] += max(r.Min, r.Amount)
+	}
+	switch {
+	case have["physical:host"] < plan.Count:
+		return l, &Error{Doing: doing, Kind: Conflict, Detail: fmt.Sprintf("it has %d hosts, and %d are needed", have["physical:host"], plan.Count)}
+	case have["virtual:floatingip"] < plan.Count:
+		return l, &Error{Doing: doing, Kind: NoAddresses, Detail: fmt.Sprintf("it has %d floating IPs, and %d are needed", have["virtual:floatingip"], plan.Count)}
+	case !l.EndDate.After(p.Now()):
+		return l, &Error{Doing: doing, Kind: Limit, Detail: "it ended at " + clock(l.EndDate)}
+	}
+	if l.EndDate.Before(p.Now().Add(plan.Lease)) {
+		p.say("warning: lease %s ends at %s, and the run may take until %s", l.Name, clock(l.EndDate), clock(p.Now().Add(plan.Lease)))
+	}
+	p.say("lease %s is reused until %s, and will not be released", l.Name, clock(l.EndDate))
+	d.Lease, d.Starts, d.Ends = l.ID, l.StartDate, l.EndDate
+	if err := d.save(); err != nil {
+		return l, err
+	}
+	return p.started(ctx, l)
+}
+
+// alive says that a lease runs or will.
+func alive(l leases.Lease) bool {
+	switch l.Status {
+	case leases.Terminated, leases.Terminating, leases.Deleting, leases.Error:
+		return false
+	}
+	return true
+}
+
 // liveLease gives the lease of a name that runs or will; nil if there is none.
 func (p *Provider) liveLease(ctx context.Context, name string) (*leases.Lease, error) {
 	own, err := p.ownLeases(ctx, name)
@@ -251,9 +317,7 @@ func (p *Provider) liveLease(ctx context.Context, name string) (*leases.Lease, e
 		return nil, err
 	}
 	for _, l := range own {
-		switch l.Status {
-		case leases.Terminated, leases.Terminating, leases.Deleting, leases.Error:
-		default:
+		if alive(l) {
 			return &l, nil
 		}
 	}

@@ -665,6 +665,15 @@ func (b *Blazar) Fail() {
 	}
 }
 
+// EndLeases ends all leases now.
+func (b *Blazar) EndLeases() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.leases {
+		l.end = b.Now().UTC()
+	}
+}
+
 // Leases names the leases that are there, ended ones left out.
 func (b *Blazar) Leases() []string {
 	b.mu.Lock()
