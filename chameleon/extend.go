@@ -77,7 +77,7 @@ func (p *Provider) Attend(ctx context.Context, d *Deployment, step time.Duration
 			return &Error{Doing: "use the lease " + d.Name, Kind: Broken, Detail: "it is gone: somebody has deleted it"}
 		case err != nil: // a service in trouble says nothing about the lease
 		case !alive(*l):
-			return &Error{Doing: "use the lease " + d.Name, Kind: Broken, Detail: fmt.Sprintf("it is %s since %s; %s", l.Status, clock(l.EndDate), eventsText(*l)), Hint: "ask for longer with --hours or --max-su; what has finished is kept"}
+			return &Error{Doing: "use the lease " + d.Name, Kind: Broken, Detail: fmt.Sprintf("it is %s: %s", l.Status, eventsText(*l)), Hint: "ask for longer with --hours or --max-su; what has finished is kept"}
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 	for _, id := range m.ExperimentIDs() {
 		profile, has := m.Experiments[id].Profiles[r.Profile]
 		if has && (r.Whole || profile.Platform == p.Platform) && (len(r.Only) == 0 || slices.Contains(r.Only, id)) {
-			budgets = append(budgets, Line{time.Duration(profile.Compute).Hours(), fmt.Sprintf("%s: compute budget of its %s profile", id, r.Profile)})
+			budgets = append(budgets, Line{time.Duration(profile.Compute).Hours(), fmt.Sprintf("%s: compute budget of its %s profile, %s", id, r.Profile, profile.Compute)})
 		}
 	}
 	hours := 0.0
@@ -158,6 +158,11 @@ func (p Plan) SU() float64 { return p.cost(p.Lease) }
 
 func (p Plan) cost(d time.Duration) float64 {
 	return float64(p.Count) * d.Hours() * p.Site.SUPerHour
+}
+
+// Buys is how long the plan's hosts can be leased for so many service units.
+func (p Plan) Buys(su float64) time.Duration {
+	return time.Duration(su / p.cost(time.Hour) * float64(time.Hour)).Truncate(time.Minute)
 }
 
 // properties is the expression that chooses the hosts.
@@ -208,23 +213,23 @@ type Call struct {
 	What    string `json:"what"`
 }
 
-// Calls lists what Up and then Down do to an empty project, in order.
-func (p Plan) Calls() []Call {
-	calls := []Call{
+// Calls lists what Up does to an empty project and then Down, in order.
+func (p Plan) Calls() (up, down []Call) {
+	up = []Call{
 		{"POST", "identity", "/v3/auth/tokens", "log in"},
 		{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s, with %d floating IP(s) of %s", p.Count, p.hosts(), hoursText(p.Lease), p.Count, p.Site.PublicNetwork)},
 		{"POST", "compute", "/os-keypairs", "the public half of a key pair made for this"},
 	}
 	for i := range p.Count {
-		calls = append(calls, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, on the reserved hosts", i, p.Site.Flavor, p.Image, p.Site.Network)})
+		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, on the reserved hosts", i, p.Site.Flavor, p.Image, p.Site.Network)})
 	}
 	for i := range p.Count {
-		calls = append(calls, Call{"PUT", "network", "/v2.0/floatingips/*", fmt.Sprintf("a reserved address for node %d", i)})
+		up = append(up, Call{"PUT", "network", "/v2.0/floatingips/*", fmt.Sprintf("a reserved address for node %d", i)})
 	}
 	for i := range p.Count {
-		calls = append(calls, Call{"DELETE", "compute", "/servers/*", fmt.Sprintf("node %d", i)})
+		down = append(down, Call{"DELETE", "compute", "/servers/*", fmt.Sprintf("node %d", i)})
 	}
-	return append(calls,
+	return up, append(down,
 		Call{"DELETE", "compute", "/os-keypairs/*", "the key pair"},
 		Call{"DELETE", "reservation", "/v1/leases/*", "the lease, and with it the floating IPs"})
 }

@@ -168,7 +168,7 @@ func TestAttend(t *testing.T) {
 	err = <-ended
 	require.NoError(t, ctx.Err())
 	require.Equal(t, Broken, KindOf(err), "%v", err)
-	require.ErrorContains(t, err, "it is TERMINATED since")
+	require.ErrorContains(t, err, ": it is TERMINATING: end_lease IN_PROGRESS")
 	require.Equal(t, ends.Add(90*time.Minute), d.Ends)
 	require.NoError(t, p.Down(d))
 	require.Empty(t, b.Left())

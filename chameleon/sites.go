@@ -28,6 +28,7 @@ type Site struct {
 	MaxLease      time.Duration `yaml:"max_lease"`
 	ExtendWithin  time.Duration `yaml:"extend_within"`
 	SUPerHour     float64       `yaml:"su_per_hour"`
+	Poll          time.Duration `yaml:"poll"`
 }
 
 //go:embed sites.yaml
@@ -101,6 +102,9 @@ func (s *Site) setDefaults() {
 	}
 	if s.SUPerHour == 0 {
 		s.SUPerHour = 1
+	}
+	if s.Poll == 0 {
+		s.Poll = 2 * time.Second
 	}
 }
 

@@ -29,7 +29,7 @@ type Provider struct {
 	// Dial reaches the nodes; net.Dialer's when nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Poll is the pause between two looks at something that is under way; it
-	// grows to ten times itself. Two seconds when zero.
+	// grows to ten times itself. The site's when zero.
 	Poll time.Duration
 	// Settle is how long after a request whose answer was lost the thing it
 	// asked for may still appear. A minute when zero.
@@ -686,7 +686,7 @@ func (p *Provider) say(format string, args ...any) {
 	}
 }
 
-func (p *Provider) poll() time.Duration       { return orDefault(p.Poll, 2*time.Second) }
+func (p *Provider) poll() time.Duration       { return orDefault(p.Poll, p.Cloud.Site.Poll) }
 func (p *Provider) settle() time.Duration     { return orDefault(p.Settle, time.Minute) }
 func (p *Provider) startLimit() time.Duration { return orDefault(p.StartLimit, 10*time.Minute) }
 func (p *Provider) sshLimit() time.Duration   { return orDefault(p.SSHLimit, 10*time.Minute) }

@@ -125,7 +125,8 @@ func TestUpAndDown(t *testing.T) {
 	// The plan's list of calls is what was done.
 	var planned []string
 	path := map[string]string{"identity": "/identity", "reservation": "/reservation", "network": "/network", "compute": "/compute/v2.1"}
-	for _, c := range plan.Calls() {
+	up, down := plan.Calls()
+	for _, c := range slices.Concat(up, down) {
 		planned = append(planned, c.Method+" "+path[c.Service]+c.Path)
 	}
 	done := changes(b.Requests())

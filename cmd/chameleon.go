@@ -371,10 +371,11 @@ func (a *app) printTestbedPlan(w io.Writer, p chameleon.Plan) {
 		what = strings.Join(p.Nodes, " or ")
 	}
 	fmt.Fprintf(w, "%s, platform %s: %d × %s at %s, image %s\n", p.Artifact, p.Platform, p.Count, what, p.Site.Name, p.Image)
+	rate := float64(p.Count) * p.Site.SUPerHour
 	for _, l := range p.Estimate {
-		fmt.Fprintf(w, "  %7.2f h  %s\n", l.Hours, l.What)
+		fmt.Fprintf(w, "  %7.2f h  %7.2f SU  %s\n", l.Hours, l.Hours*rate, l.What)
 	}
-	fmt.Fprintf(w, "  %7.2f h  lease\n", p.Lease.Hours())
+	fmt.Fprintf(w, "  %7.2f h  %7.2f SU  lease\n", p.Lease.Hours(), p.SU())
 	fmt.Fprintf(w, "cost: %d node(s) × %.2f h × %g SU/h = %.2f SU\n", p.Count, p.Lease.Hours(), p.Site.SUPerHour, p.SU())
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,15 +17,25 @@ var testbeds sync.Map
 func scriptTestbed(ts *testscript.TestScript, neg bool, args []string) {
 	work := ts.Getenv("WORK")
 	switch {
-	case neg || len(args) > 1:
-		ts.Fatalf("usage: testbed [empty]")
-	case len(args) == 1 && args[0] == "empty":
-		site, ok := testbeds.Load(work)
+	case neg:
+		ts.Fatalf("usage: testbed [empty | only THING… | lease NAME]")
+	case len(args) > 0:
+		running, ok := testbeds.Load(work)
 		if !ok {
 			ts.Fatalf("no testbed has been started")
 		}
-		if left := site.(*cloudtest.Cloud).Left(); len(left) > 0 {
-			ts.Fatalf("left on the testbed: %s", strings.Join(left, ", "))
+		site := running.(*cloudtest.Cloud)
+		switch args[0] {
+		case "empty", "only":
+			left := site.Left()
+			slices.Sort(left)
+			if !slices.Equal(left, slices.Sorted(slices.Values(args[1:]))) {
+				ts.Fatalf("left on the testbed: %s", strings.Join(left, ", "))
+			}
+		case "lease":
+			ts.Check(site.Lease(args[1]))
+		default:
+			ts.Fatalf("unknown: testbed %s", args[0])
 		}
 	default:
 		site := cloudtest.New()

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"reprise/artifacts"
 	"reprise/runner/node"
 	"reprise/runner/node/remote"
 )
@@ -22,12 +24,14 @@ type nodeFlags struct {
 	on        string
 	sshConfig string
 	programs  []string
+	lease     leaseFlags
 }
 
 func (f *nodeFlags) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.on, "on", "local", "where steps run: local, or ssh:[user@]host[:port][,…]")
+	flags.StringVar(&f.on, "on", "", "where steps run: local, ssh:[user@]host[:port][,…], or chameleon[:PLATFORM] (default: the platform that the profile names, else local)")
 	flags.StringVar(&f.sshConfig, "ssh-config", "", "`file` in ssh_config's format (default ~/.ssh/config)")
 	flags.StringArrayVar(&f.programs, "program", nil, "reprise built for another platform, for hosts of it; may be repeated")
+	f.lease.flags(flags)
 }
 
 // nodes are the machines that steps run on.
@@ -50,6 +54,49 @@ func (ns nodes) close() {
 	}
 }
 
+// place resolves where the experiments of the manifests run: where --on says,
+// else on the platform that the profile of all of them names, else here.
+func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
+	if f.nodes.on != "" {
+		return f.nodes.on, nil
+	}
+	on := map[string][]string{} // experiments by place
+	for _, m := range manifests {
+		for _, id := range m.ExperimentIDs() {
+			profile, has := m.Experiments[id].Profiles[f.profile]
+			if !has || len(f.only) > 0 && !slices.Contains(f.only, id) {
+				continue
+			}
+			where := "local"
+			switch p := m.Platforms[profile.Platform]; p.Provider {
+			case "ssh":
+				where = "ssh:" + strings.Join(p.Hosts, ",")
+			case "chameleon":
+				where = "chameleon:" + profile.Platform
+			case "slurm":
+				where = "slurm"
+			}
+			on[where] = append(on[where], m.Artifact+"/"+id)
+		}
+	}
+	var wheres, all []string
+	for where := range on {
+		wheres = append(wheres, where)
+	}
+	slices.Sort(wheres)
+	for _, where := range wheres {
+		all = append(all, fmt.Sprintf("%s on %s", strings.Join(on[where], ", "), where))
+	}
+	switch len(wheres) {
+	case 0:
+		return "local", nil
+	case 1:
+		return wheres[0], nil
+	}
+	return "", fail(ExitUsage, fmt.Errorf("the %s profile runs in several places: %s", f.profile, strings.Join(all, "; ")),
+		"run them one place at a time with --only, or all in one with --on")
+}
+
 // openNodes connects to all the machines that --on names, which have to be of
 // one platform: results are kept apart by it.
 func (a *app) openNodes(ctx context.Context, f nodeFlags) (nodes, error) {
@@ -58,7 +105,7 @@ func (a *app) openNodes(ctx context.Context, f nodeFlags) (nodes, error) {
 	}
 	list, ok := strings.CutPrefix(f.on, "ssh:")
 	if !ok {
-		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), "write --on local or --on ssh:user@host,user@other")
+		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), "write --on local, --on ssh:user@host,user@other or --on chameleon:PLATFORM")
 	}
 	targets := strings.Split(list, ",")
 	seen := map[string]bool{}
@@ -72,6 +119,11 @@ func (a *app) openNodes(ctx context.Context, f nodeFlags) (nodes, error) {
 	if err != nil {
 		return nil, fail(ExitInfrastructure, err)
 	}
+	return a.openSSH(ctx, targets, way)
+}
+
+// openSSH connects to hosts, all at once.
+func (a *app) openSSH(ctx context.Context, targets []string, way remote.SSH) (nodes, error) {
 	opened := make(nodes, len(targets))
 	errs := make([]error, len(targets))
 	var wait sync.WaitGroup

@@ -13,9 +13,11 @@ import (
 	"golang.org/x/term"
 
 	"reprise/artifacts"
+	"reprise/chameleon"
 	"reprise/checks"
 	"reprise/runner"
 	"reprise/runner/event"
+	"reprise/runner/node"
 	"reprise/runner/source"
 	"reprise/runner/store"
 	"reprise/tui"
@@ -53,6 +55,13 @@ again on another. Keys come from the agent or key files, host keys have to be
 in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,
 IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
 
+--on chameleon leases the platform of that provider on the Chameleon testbed,
+boots it, runs there and gives everything back: at the end, when something
+fails, and on Ctrl-C. The lease is sized by the budgets of what is going to be
+measured; its cost is shown and has to be agreed to, and it is prolonged while
+the run is alive, up to --max-su. Where a profile names such a platform it is
+leased without --on. --dry-run shows every call and command, without network.
+
 Ctrl-C stops the running steps and keeps what has finished; a second Ctrl-C
 ends at once.
 
@@ -68,6 +77,7 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
   reprise run codesign --only E1 --param n=1M  one experiment, another length
   reprise run my/artifact --dry-run            what would run, and why
   reprise run codesign --on ssh:me@node1,me@node2   on two other machines
+  reprise run heimdall --on chameleon --max-su 4 --yes   on leased hosts
   reprise run --headless --json > events.jsonl for CI`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
 	}
@@ -104,7 +114,7 @@ func (f runFlags) command(args []string) string {
 	if f.fresh {
 		words = append(words, "--fresh")
 	}
-	if f.nodes.on != "local" && f.nodes.on != "" {
+	if f.nodes.on != "" {
 		words = append(words, "--on", f.nodes.on)
 	}
 	if f.store != "" {
@@ -127,23 +137,38 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err != nil {
 		return err
 	}
-	defer s.nodes.close()
 	if f.dryRun {
-		return a.printPlan(s.plan, s.engine.Store, f)
+		defer s.nodes.close()
+		if s.lease != nil {
+			return a.printLeasedRun(s, f)
+		}
+		return a.printPlan(s.plan, s.engine.Store, f, false)
 	}
-	a.onForcedExit(s.nodes.kill)
+	do := func(ctx context.Context) error { return a.show(ctx, s, args, f) }
 	switch {
-	case f.json:
-		lines := json.NewEncoder(a.stdout)
-		err = s.execute(cmd.Context(), func(e event.Event) { _ = lines.Encode(e) })
-	case a.interactive() && !f.headless:
-		err = a.live(cmd.Context(), f.looks, tui.Options{Job: s.job(f.command(args))})
+	case s.lease != nil && len(s.experimentsToRun()) > 0:
+		held, bad := a.lease(cmd.Context(), *s.lease, f)
+		if bad != nil {
+			return bad
+		}
+		if err = s.on(held.nodes); err == nil {
+			held.quiet(a.interactive() && !f.headless && !f.json)
+			err = held.attend(cmd.Context(), do)
+			held.quiet(false)
+		}
+		err = held.release(err)
 	default:
-		plain := a.plain(a.stderr)
-		err = s.execute(cmd.Context(), plain.Show)
-		plain.Close()
+		if s.lease != nil {
+			fmt.Fprintln(a.stderr, "everything has been measured before; nothing is leased")
+		}
+		err = do(cmd.Context())
+		s.nodes.close()
 	}
 	if err != nil {
+		var known *exitError
+		if errors.As(err, &known) {
+			return err
+		}
 		return fail(ExitInfrastructure, err)
 	}
 	if !f.json {
@@ -155,12 +180,29 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	return nil
 }
 
+// show executes the session where somebody can watch it.
+func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (err error) {
+	a.onForcedExit(s.nodes.kill)
+	switch {
+	case f.json:
+		lines := json.NewEncoder(a.stdout)
+		return s.execute(ctx, func(e event.Event) { _ = lines.Encode(e) })
+	case a.interactive() && !f.headless:
+		return a.live(ctx, f.looks, tui.Options{Job: s.job(f.command(args))})
+	}
+	plain := a.plain(a.stderr)
+	defer plain.Close()
+	return s.execute(ctx, plain.Show)
+}
+
 // session is a plan and what it takes to execute it, as often as asked.
 type session struct {
-	plan    *runner.Plan
-	engine  *runner.Engine
-	nodes   nodes
-	summary runner.Summary // of the last time
+	plan     *runner.Plan
+	platform string // of the machines, as results are kept by it
+	engine   *runner.Engine
+	nodes    nodes
+	lease    *chameleon.Plan // what has to be leased first; nil for nothing
+	summary  runner.Summary  // of the last time
 }
 
 // prepare plans a run of the manifests.
@@ -172,24 +214,66 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 	if f.jobs < 0 {
 		return nil, fail(ExitUsage, fmt.Errorf("--jobs %d: at least one step has to run", f.jobs))
 	}
+	if f.nodes.on, err = place(manifests, f); err != nil {
+		return nil, err
+	}
+	if kind, _, _ := strings.Cut(f.nodes.on, ":"); kind == "chameleon" {
+		return a.prepareLease(manifests, params, f)
+	}
 	on, err := a.openNodes(ctx, f.nodes)
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.prepareOn(on, manifests, params, f)
+	s, err := a.prepareFor(on[0].Machine().Platform(), manifests, params, f)
+	if err == nil {
+		err = s.on(on)
+	}
 	if err != nil {
 		on.close()
+		return nil, err
 	}
-	return s, err
+	return s, nil
 }
 
-func (a *app) prepareOn(on nodes, manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
+// prepareLease plans a run on nodes that are still to be leased. Of the lease,
+// the machine has to be known in advance only by its platform.
+func (a *app) prepareLease(manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
+	whole, err := a.leasePlan(manifests, f.nodes.on, f.only, f)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.prepareFor(imagePlatform(whole.Image), manifests, params, f)
+	if err != nil {
+		return nil, err
+	}
+	s.lease = &whole
+	if ids := s.experimentsToRun(); len(ids) > 0 {
+		if whole, err = a.leasePlan(manifests, f.nodes.on, ids, f); err != nil {
+			return nil, err
+		}
+	}
+	s.nodes = nodes{node.NewLocal()} // which has nothing to do
+	s.engine.Nodes = s.nodes
+	s.engine.Attempts, s.engine.Backoff = stepAttempts, firstBackoff
+	return s, nil
+}
+
+// on says where the session runs.
+func (s *session) on(ns nodes) error {
+	if is := ns[0].Machine().Platform(); is != s.platform {
+		return fail(ExitInfrastructure, fmt.Errorf("%s is %s, not %s", ns[0].Name(), is, s.platform), "run with --on ssh: on it")
+	}
+	s.nodes, s.engine.Nodes = ns, ns
+	return nil
+}
+
+func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
 	traces, err := source.ListingKey(a.getenv("REPRISE_TRACES"))
 	if err != nil {
 		return nil, fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "name a folder of traces, by its absolute path, or nothing")
 	}
 	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: on[0].Machine().Platform(), SourceKey: source.Key, TracesKey: traces,
+		Profile: f.profile, Only: f.only, Params: params, Platform: platform, SourceKey: source.Key, TracesKey: traces,
 	})
 	if err != nil {
 		return nil, fail(ExitUsage, err)
@@ -202,13 +286,13 @@ func (a *app) prepareOn(on nodes, manifests []*artifacts.Manifest, params map[st
 		return nil, err
 	}
 	engine := &runner.Engine{
-		Store: kept, Nodes: on, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}
 	if f.nodes.on != "" && f.nodes.on != "local" {
 		engine.Attempts, engine.Backoff = stepAttempts, firstBackoff
 	}
-	return &session{plan: plan, nodes: on, engine: engine}, nil
+	return &session{plan: plan, platform: platform, engine: engine}, nil
 }
 
 // execute runs the plan. What has finished once is reused the next time.
@@ -313,7 +397,19 @@ func (a *app) storeDir(flag string) (string, error) {
 	return "", fail(ExitInfrastructure, fmt.Errorf("no folder for results: %w", err), "choose one with --store")
 }
 
-func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags) error {
+// commandOf is what a step runs.
+func commandOf(s *runner.Step) string {
+	if s.Builtin == nil {
+		return s.Shell.Sh
+	}
+	params, err := json.Marshal(s.Params)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("reprise exec %s '%s'", s.Builtin.Name, params)
+}
+
+func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags, commands bool) error {
 	run := 0
 	for _, s := range p.Steps {
 		result, err := kept.Lookup(s.Key)
@@ -337,6 +433,9 @@ func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags) error {
 			continue
 		}
 		fmt.Fprintf(a.stdout, "%s  %s\n", s.ID, why)
+		if commands && (result == nil || f.fresh) {
+			indented(a.stdout, commandOf(s))
+		}
 	}
 	if !f.json {
 		fmt.Fprintf(a.stdout, "%d steps, %d would run, %d would be reused\n", len(p.Steps), run, len(p.Steps)-run)

@@ -39,7 +39,9 @@ func TestMain(m *testing.M) {
 //	waitfor FILE TEXT   FILE comes to hold TEXT
 //	noescapes FILE      FILE holds no escape code
 //	exits CODE PROG…    the program ends with this exit code
-//	testbed [empty]     a testbed site to lease from; nothing is left on it
+//	testbed             a testbed site to lease from
+//	testbed empty       nothing is left on it; testbed only THING…: just these
+//	testbed lease NAME  somebody leases two hosts of it by hand
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

@@ -140,6 +140,9 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 			if err != nil {
 				return nil, err
 			}
+			if s.lease != nil && len(s.experimentsToRun()) > 0 {
+				return nil, fmt.Errorf("this leases machines for %.2f SU: leave, and run %s", s.lease.SU(), f.command(c.Artifacts))
+			}
 			a.onForcedExit(s.nodes.kill)
 			last = s
 			return s.job(f.command(c.Artifacts)), nil

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -93,10 +95,11 @@ func parseDays(text string) (time.Duration, error) {
 }
 
 func (a *app) dryRunUp(plan chameleon.Plan, asJSON bool) error {
+	up, down := plan.Calls()
 	if asJSON {
 		if err := json.NewEncoder(a.stdout).Encode(map[string]any{
 			"artifact": plan.Artifact, "platform": plan.Platform, "site": plan.Site.Name, "node_type": plan.NodeType, "nodes": plan.Nodes, "count": plan.Count,
-			"image": plan.Image, "hours": plan.Lease.Hours(), "su": plan.SU(), "estimate": plan.Estimate, "warnings": plan.Warnings, "calls": plan.Calls(),
+			"image": plan.Image, "hours": plan.Lease.Hours(), "su": plan.SU(), "estimate": plan.Estimate, "warnings": plan.Warnings, "calls": slices.Concat(up, down),
 		}); err != nil {
 			return fail(ExitInfrastructure, err)
 		}
@@ -104,8 +107,13 @@ func (a *app) dryRunUp(plan chameleon.Plan, asJSON bool) error {
 	}
 	a.printTestbedPlan(a.stdout, plan)
 	fmt.Fprintln(a.stdout, "calls, up and down:")
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for _, call := range plan.Calls() {
+	return printCalls(a.stdout, slices.Concat(up, down))
+}
+
+// printCalls lists requests to a site.
+func printCalls(out io.Writer, calls []chameleon.Call) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, call := range calls {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", call.Method, call.Service, call.Path, call.What)
 	}
 	return w.Flush()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -663,6 +664,22 @@ func (b *Blazar) Fail() {
 	for _, l := range b.leases {
 		l.fail = l.Status == "PENDING" || l.Status == "STARTING"
 	}
+}
+
+// Lease makes a lease of two compute_nvme hosts and a floating IP, as a person
+// would by hand.
+func (c *Cloud) Lease(name string) error {
+	now := c.Now().UTC()
+	body := fmt.Sprintf(`{"name": %q, "start_date": "now", "end_date": %q, "events": [], "reservations": [
+		{"resource_type": "physical:host", "min": 2, "max": 2, "hypervisor_properties": "", "resource_properties": "[\"=\",\"$node_type\",\"compute_nvme\"]"},
+		{"resource_type": "virtual:floatingip", "network_id": %q, "amount": 1}]}`, name, now.Add(3*time.Hour).Format(dateFormat), c.NetworkID)
+	r := httptest.NewRequest(http.MethodPost, "/v1/leases", strings.NewReader(body))
+	c.Blazar.mu.Lock()
+	defer c.Blazar.mu.Unlock()
+	if _, refused := c.create(r, Identity{User: "somebody else", Project: projectID}); refused != nil {
+		return fmt.Errorf("lease %s: %s", name, refused.message)
+	}
+	return nil
 }
 
 // EndLeases ends all leases now.

@@ -110,7 +110,7 @@ func (c *Cloud) SitesYAML() string {
 	if c.SSH != nil {
 		port = c.SSH.Port
 	}
-	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n", region, c.URL, port)
+	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n  poll: 20ms\n", region, c.URL, port)
 }
 
 // CloudsYAML is the login to the site.

@@ -4,8 +4,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -16,6 +19,7 @@ import (
 // instance behind an address, and runs commands on this machine.
 type SSH struct {
 	Port      int
+	Home      string // $HOME of the commands; programs in its bin come first
 	keyAt     func(address string) (authorizedKey string, up bool)
 	signer    ssh.Signer
 	listeners []net.Listener
@@ -37,7 +41,11 @@ func NewSSH(addresses []string, keyAt func(string) (string, bool)) (*SSH, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &SSH{keyAt: keyAt, signer: signer}
+	home, err := os.MkdirTemp("", "cloudtest")
+	if err != nil {
+		return nil, err
+	}
+	s := &SSH{Home: home, keyAt: keyAt, signer: signer}
 	for _, a := range addresses {
 		l, err := net.Listen("tcp", net.JoinHostPort(a, strconv.Itoa(s.Port)))
 		if err != nil {
@@ -59,6 +67,7 @@ func (s *SSH) Close() {
 	for _, l := range s.listeners {
 		_ = l.Close()
 	}
+	_ = os.RemoveAll(s.Home)
 }
 
 func (s *SSH) accept(l net.Listener, address string) {
@@ -102,11 +111,11 @@ func (s *SSH) serve(conn net.Conn, address string) {
 		if err != nil {
 			return
 		}
-		go session(channel, requests)
+		go s.session(channel, requests)
 	}
 }
 
-func session(channel ssh.Channel, requests <-chan *ssh.Request) {
+func (s *SSH) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	defer channel.Close()
 	for r := range requests {
 		if r.Type != "exec" {
@@ -121,8 +130,21 @@ func session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		_ = r.Reply(true, nil)
 		cmd := exec.Command("sh", "-c", strings.TrimSpace(command.Line))
 		cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+		cmd.Env = append(os.Environ(), "HOME="+s.Home, "PATH="+filepath.Join(s.Home, "bin")+":"+os.Getenv("PATH"))
+		// The command may end without having read its input to the end.
+		in, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err == nil {
+			go func() {
+				_, _ = io.Copy(in, channel)
+				_ = in.Close()
+			}()
+			err = cmd.Wait()
+		}
 		code := uint32(0)
-		if err := cmd.Run(); err != nil {
+		if err != nil {
 			code = 255
 			var exit *exec.ExitError
 			if errors.As(err, &exit) {
