@@ -98,7 +98,7 @@ type Device struct {
 	streams  [streams]stream
 	victims  VictimPolicy
 	leveler  WearLeveler
-	leveling bool // a migration is under way
+	leveling bool // a migration is under way, or leveling is paused
 
 	// The line being collected: the next page to look at and why.
 	collecting             uint32 // none: no line
@@ -116,6 +116,8 @@ type Device struct {
 	wornOut                bool
 	capacity               uint64 // pages that are not bad
 	mapped                 int
+
+	watch *eraseWatch // set by Aging
 
 	// skipped counts pages that were erased, or will be, without a program.
 	skipped uint64
@@ -437,6 +439,9 @@ func (d *Device) weakest(line uint32) uint32 {
 func (d *Device) erase(line uint32, why cause) bool {
 	l := &d.lines
 	l.Erases[line]++
+	if d.watch != nil {
+		d.watch.erased(line, d.stats.Programs[byHost])
+	}
 	l.TotalErases++
 	l.Reads[line] = 0
 	d.stats.Erases[why]++

@@ -46,6 +46,10 @@ func orDefault(v, def uint32) uint32 {
 	return v
 }
 
+// PauseLeveling stops wear leveling, or lets it go on: studies wear their
+// devices in without it.
+func (d *Device) PauseLeveling(paused bool) { d.leveling = paused }
+
 // level asks the policy for a migration after the erase of line and does it.
 // It reports whether line was taken for the migrated data.
 func (d *Device) level(line uint32) (taken bool) {
@@ -53,30 +57,27 @@ func (d *Device) level(line uint32) (taken bool) {
 	if !move || from == into || !d.lines.isClosed(from) || into != line && !d.lines.isClosed(into) {
 		return false
 	}
-	d.leveling = true
+	d.leveling = true // what it erases must not ask again
 	defer func() { d.leveling = false }()
 	d.stats.Swaps++
-	if into != line {
-		// The worn line is in use: its data moves out, it is erased, and the
-		// line erased by collection is free as usual.
-		d.setFree(line)
-		taken = true
-		d.lines.reopen(into)
-		if !d.empty(into, d.gcStream(), byWL) {
-			return taken
-		}
-		if !d.erase(into, byWL) {
-			return taken
-		}
-	}
-	used := d.migrate(from, into)
 	if into == line {
-		return used
+		return d.migrate(from, into)
 	}
-	if !used {
+	// The worn line is in use: its data has to leave first.
+	if !d.cfg.SeparateWL {
+		d.shift(into, line) // which frees into, unless it is done for
+		if i := d.free.find(into); i >= 0 && d.lines.isClosed(from) {
+			d.freePages -= uint64(d.lines.Capacity[d.free.remove(i)])
+			d.shift(from, into)
+		}
+		return true
+	}
+	d.setFree(line)
+	d.lines.reopen(into)
+	if d.empty(into, d.gcStream(), byWL) && d.erase(into, byWL) && !d.migrate(from, into) {
 		d.setFree(into)
 	}
-	return taken
+	return true
 }
 
 // migrate moves the data of from, and frees from. With a write point of its
@@ -238,32 +239,36 @@ func newDualPool(c Config, gap uint32) *dualPool {
 }
 
 func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool) {
-	hottest, coolest := none, none // of the hot pool, by erases
-	leastEffective := none         // of the hot pool
-	coldest, mostEffective := none, none
+	// Of the hot pool by erases, of lines in use and of all; by effective erases.
+	worn, hottest, coolest, leastEffective := none, none, none, none
+	coldest, mostEffective := none, none // of the cold pool; coldest in use
 	effective := func(line uint32) uint32 { return l.Erases[line] - p.Since[line] }
 	for i := range p.Hot {
 		line := uint32(i)
 		if l.Capacity[line] == 0 {
 			continue
 		}
-		if p.Hot[line] {
-			if hottest == none || l.Erases[line] > l.Erases[hottest] {
-				hottest = line
-			}
-			if coolest == none || l.Erases[line] < l.Erases[coolest] {
-				coolest = line
-			}
-			if leastEffective == none || effective(line) < effective(leastEffective) {
-				leastEffective = line
-			}
-		} else {
-			if coldest == none || l.Erases[line] < l.Erases[coldest] {
+		erases, inUse := l.Erases[line], l.isClosed(line)
+		if !p.Hot[line] {
+			if inUse && (coldest == none || erases < l.Erases[coldest]) {
 				coldest = line
 			}
 			if mostEffective == none || effective(line) > effective(mostEffective) {
 				mostEffective = line
 			}
+			continue
+		}
+		if inUse && (worn == none || erases > l.Erases[worn]) {
+			worn = line
+		}
+		if hottest == none || erases > l.Erases[hottest] {
+			hottest = line
+		}
+		if coolest == none || erases < l.Erases[coolest] {
+			coolest = line
+		}
+		if leastEffective == none || effective(line) < effective(leastEffective) {
+			leastEffective = line
 		}
 	}
 	if mostEffective != none && leastEffective != none && effective(mostEffective) > effective(leastEffective)+p.gap {
@@ -272,14 +277,10 @@ func (p *dualPool) Erased(l *Lines, erased uint32) (from, into uint32, move bool
 	if hottest != none && l.Erases[hottest] > l.Erases[coolest]+2*p.gap {
 		p.Hot[coolest] = false
 	}
-	if hottest == none || coldest == none || l.Erases[hottest] <= l.Erases[coldest]+p.gap {
+	if worn == none || coldest == none || l.Erases[worn] <= l.Erases[coldest]+p.gap {
 		return 0, 0, false
 	}
-	// A line that is free or being written is Swapped once it is closed.
-	if !l.isClosed(coldest) || hottest != erased && !l.isClosed(hottest) {
-		return 0, 0, false
-	}
-	p.Hot[hottest], p.Hot[coldest] = false, true
-	p.Since[hottest], p.Since[coldest] = l.Erases[hottest], l.Erases[coldest]
-	return coldest, hottest, true
+	p.Hot[worn], p.Hot[coldest] = false, true
+	p.Since[worn], p.Since[coldest] = l.Erases[worn], l.Erases[coldest]
+	return coldest, worn, true
 }

@@ -1,6 +1,9 @@
 package emulator
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // Lines is what policies see of a device's lines: struct-of-arrays indexed by
 // line. Policies only read it.
@@ -165,6 +168,11 @@ func (f *freeLines) push(line, erases uint32) {
 }
 
 func (f *freeLines) pop() uint32 { return f.remove(0) }
+
+// find is the index of a line in the heap, -1 if it is not free.
+func (f *freeLines) find(line uint32) int {
+	return slices.IndexFunc(f.heap, func(e freeLine) bool { return e.line == line })
+}
 
 // remove takes out the i-th entry of the heap.
 func (f *freeLines) remove(i int) uint32 {

@@ -32,7 +32,7 @@ func init() {
 		Run: againstTheory,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.lifetime", Version: 1,
+		Name: "wearlevel.lifetime", Version: 2,
 		Doc: "writes a device to its end of life under a wear-leveling policy, or for some volumes",
 		Params: []artifacts.Param{
 			{Name: "policy", Doc: "static wear leveling: none, threshold, pwl, dual-pool, obp, random-swap, all of which keep a page's place in the line, as published; or packed: threshold, the pages it moves filling lines of their own"},
@@ -46,13 +46,15 @@ func init() {
 		Run: lifetime,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.aging", Version: 1,
-		Doc: "wear added at once against wear simulated, for the same number of writes",
+		Name: "wearlevel.aging", Version: 2,
+		Doc: "wear added at once against wear simulated, for the same number of writes from steady state on",
 		Params: []artifacts.Param{
 			{Name: "gc", Doc: "victim selection"},
+			{Name: "workload", Doc: "uniform, or skew: 90 % of the writes to 10 % of the pages", Default: "uniform"},
 			{Name: "blocks", Doc: "logical blocks of 64 pages", Default: 4096},
-			{Name: "volumes", Doc: "logical capacities written in all", Default: 500},
-			{Name: "watched", Doc: "of these, simulated for watching, beside one before", Default: 4},
+			{Name: "warm", Doc: "logical capacities written until the state is steady; 0: 1 if uniform, 30 if skewed", Default: 0},
+			{Name: "volumes", Doc: "logical capacities written from there", Default: 404},
+			{Name: "watched", Doc: "of these, simulated for watching", Default: 4},
 			{Name: "seed", Doc: "of the writes", Default: 1},
 		},
 		Run: aging,
@@ -185,7 +187,7 @@ func againstTheory(ctx context.Context, env *artifacts.Env) error {
 	)
 }
 
-// lifetime observes tbw (host writes in logical capacities), wa and its parts
+// lifetime observes tbw (the workload's writes in logical capacities), wa and its parts
 // wa_gc and wa_wl, and erase_mean, erase_sd, erase_gini and bad_blocks at the end.
 func lifetime(ctx context.Context, env *artifacts.Env) error {
 	const pages = 64
@@ -193,7 +195,8 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 	if !(footprint > 0 && footprint <= 1) {
 		return fmt.Errorf("footprint is %v; it must be above 0 and at most 1", footprint)
 	}
-	// As Jiao et al.: S_f 0.1; three volumes of uniform writes before the workload.
+	// As Jiao et al.: S_f 0.1; before the workload a volume written in order and
+	// three of uniform writes without leveling, which wear but do not count.
 	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
 	c.Endurance, c.Leveling, c.GCFree = uint32(env.Params["endurance"].(int)), env.Params["policy"].(string), 3
 	if c.Leveling == "packed" {
@@ -215,7 +218,9 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 	}
 	w := &work{ctx: ctx, env: env, d: d}
 	volumes := env.Params["volumes"].(int)
+	d.PauseLeveling(true)
 	err = errors.Join(w.fill(), w.write(3*d.Pages(), uniform(rng, d.Pages())))
+	d.PauseLeveling(false)
 	for done := 0; err == nil && (volumes == 0 || done < volumes); done++ {
 		err = w.write(d.Pages(), next)
 	}
@@ -227,7 +232,7 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 	}
 	r := d.Report()
 	for metric, v := range map[string]float64{
-		"tbw": float64(r.HostPages) / float64(d.Pages()), "wa": r.WAF, "wa_gc": r.GCShare, "wa_wl": r.WLShare,
+		"tbw": float64(r.HostPages)/float64(d.Pages()) - 4, "wa": r.WAF, "wa_gc": r.GCShare, "wa_wl": r.WLShare,
 		"erase_mean": r.EraseMean, "erase_sd": r.EraseSD, "erase_gini": r.Wear.Gini, "bad_blocks": float64(r.BadBlocks),
 	} {
 		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
@@ -238,13 +243,23 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 }
 
 // aging observes mean_error and sd_error, relative to the simulation, writes
-// saved (all over simulated) and the ratio of times taken.
+// saved (all over simulated, from steady state on) and the ratio of times taken.
 func aging(ctx context.Context, env *artifacts.Env) error {
 	const pages = 64
 	logical, volumes, watched := env.Params["blocks"].(int), env.Params["volumes"].(int), env.Params["watched"].(int)
-	const warm = 1
-	if watched < 4 || volumes <= watched+warm {
+	if watched < 4 || volumes <= watched {
 		return fmt.Errorf("%d volumes cannot be watched, of %d in all; at least 4 must be", watched, volumes)
+	}
+	pick, warm := uniform, 1
+	switch wl := env.Params["workload"]; wl {
+	case "skew":
+		pick, warm = skewed, 30
+	case "uniform":
+	default:
+		return fmt.Errorf("workload is %v; it is uniform or skew", wl)
+	}
+	if w := env.Params["warm"].(int); w > 0 {
+		warm = w
 	}
 	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
 	c.GC = env.Params["gc"].(string)
@@ -253,14 +268,14 @@ func aging(ctx context.Context, env *artifacts.Env) error {
 		if err != nil {
 			return nil, 0, err
 		}
-		w := &work{ctx: ctx, env: env, d: d, of: float64((volumes + 1) * d.Pages())}
-		next := uniform(newRand(env.Params["seed"]), d.Pages())
+		w := &work{ctx: ctx, env: env, d: d, of: float64((1 + warm + volumes) * d.Pages())}
+		next := pick(newRand(env.Params["seed"]), d.Pages())
 		if err := errors.Join(w.fill(), w.write(warm*d.Pages(), next)); err != nil {
 			return nil, 0, err
 		}
 		began := time.Now()
 		if !forward {
-			err := w.write((volumes-warm)*d.Pages(), next)
+			err := w.write(volumes*d.Pages(), next)
 			return d, time.Since(began), err
 		}
 		a := emulator.NewAging(d)
@@ -270,7 +285,7 @@ func aging(ctx context.Context, env *artifacts.Env) error {
 			}
 			a.Mark()
 		}
-		_, err = a.Forward(float64(volumes - warm - watched))
+		_, err = a.Forward(float64(volumes - watched))
 		return d, time.Since(began), errors.Join(err, d.Check())
 	}
 	aged, short, err := run(true)
@@ -284,7 +299,7 @@ func aging(ctx context.Context, env *artifacts.Env) error {
 	got, want := aged.Report().Wear, whole.Report().Wear
 	for metric, v := range map[string]float64{
 		"mean_error": math.Abs(got.Mean/want.Mean - 1), "sd_error": math.Abs(got.SD/want.SD - 1), "erase_mean": want.Mean, "erase_sd": want.SD,
-		"writes_saved": float64(volumes-warm) / float64(watched), "speedup": long.Seconds() / short.Seconds(),
+		"writes_saved": float64(volumes) / float64(watched), "speedup": long.Seconds() / short.Seconds(),
 	} {
 		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
 			return err
