@@ -47,7 +47,7 @@ func (c *Catalogue) Fill(ctx context.Context, g *Graph, s Sampling) error {
 		p, q := c.Nodes[a].Pattern, c.Nodes[b].Pattern
 		return cmp.Or(cmp.Compare(len(p.Vertices), len(q.Vertices)), cmp.Compare(len(p.Edges), len(q.Edges)))
 	})
-	c.memo = nil
+	c.memo, c.pairs = nil, nil
 	for _, i := range order {
 		if err := ctx.Err(); err != nil {
 			return err

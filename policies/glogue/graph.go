@@ -168,3 +168,10 @@ func (g *Graph) eachEdge(t EdgeType, visit func(from, to uint32)) {
 		}
 	}
 }
+
+// EachEdge visits the edges of a type; vertices are counted from 0 within their
+// label.
+func (g *Graph) EachEdge(t EdgeType, visit func(from, to int)) {
+	a, b := g.first[t.From], g.first[t.To]
+	g.eachEdge(t, func(from, to uint32) { visit(int(from-a), int(to-b)) })
+}
