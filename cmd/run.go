@@ -152,6 +152,7 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 			return bad
 		}
 		if err = s.on(held.nodes); err == nil {
+			s.engine.Leases = held.events
 			held.quiet(a.interactive() && !f.headless && !f.json)
 			err = held.attend(cmd.Context(), do)
 			held.quiet(false)
@@ -180,6 +181,16 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	return nil
 }
 
+// choice is what the flags choose, as the terminal UI's form has it.
+func (f runFlags) choice(names []string) *tui.Choice {
+	c := &tui.Choice{Artifacts: names, Profile: f.profile, Only: f.only, Params: map[string]string{}, Fresh: f.fresh, On: f.nodes.on, SSHConfig: f.nodes.sshConfig}
+	for _, p := range f.params {
+		name, value, _ := strings.Cut(p, "=")
+		c.Params[name] = value
+	}
+	return c
+}
+
 // show executes the session where somebody can watch it.
 func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (err error) {
 	a.onForcedExit(s.nodes.kill)
@@ -188,7 +199,14 @@ func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (
 		lines := json.NewEncoder(a.stdout)
 		return s.execute(ctx, func(e event.Event) { _ = lines.Encode(e) })
 	case a.interactive() && !f.headless:
-		return a.live(ctx, f.looks, tui.Options{Job: s.job(f.command(args))})
+		c := &chooser{app: a, ctx: ctx, manifests: s.plan.Artifacts, flags: f, last: s}
+		job := s.job(f.command(args))
+		if s.lease == nil { // one on a lease is over when the lease is
+			job.Choice = f.choice(s.artifacts())
+		}
+		err := a.live(ctx, f.looks, tui.Options{Job: job, Form: c.form()})
+		*s = *c.last
+		return err
 	}
 	plain := a.plain(a.stderr)
 	defer plain.Close()
@@ -292,6 +310,9 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 	if f.nodes.on != "" && f.nodes.on != "local" {
 		engine.Attempts, engine.Backoff = stepAttempts, firstBackoff
 	}
+	if f.nodes.sshConfig != "" {
+		engine.Leases = a.leasesReachedBy(f.nodes.sshConfig, f.store)
+	}
 	return &session{plan: plan, platform: platform, engine: engine}, nil
 }
 
@@ -314,7 +335,10 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.nodes.kill}
+	return &tui.Job{
+		Title: "starting", Command: command, Run: s.execute, Kill: s.nodes.kill,
+		Cancel: s.engine.Cancel, Skip: s.engine.Skip, Hold: s.engine.Hold, HoldAfter: s.engine.HoldAfterExperiments,
+	}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {
