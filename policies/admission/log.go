@@ -44,9 +44,19 @@ func ParseOrder(s string) (Order, error) {
 // NewLog takes the reads and writes of a recorded log that moved all the bytes
 // asked for, ordered by submission. Latencies are cut to whole microseconds;
 // one of less counts as 1.
-func NewLog(rec *traces.LatencyLog, order Order) *Log {
-	rows := make([]int32, 0, rec.Len())
+func NewLog(rec *traces.LatencyLog, sort Order) *Log {
 	l := &Log{}
+	rows := order(rec, sort, l)
+	l.grow(len(rows))
+	for _, r := range rows {
+		l.Append(rec.Submit[r], rec.Latency[r]/1000, rec.Size[r], rec.Op[r] == traces.Read)
+	}
+	return l
+}
+
+// order gives the rows to take, by submission, and counts the short ones into l.
+func order(rec *traces.LatencyLog, sort Order, l *Log) []int32 {
+	rows := make([]int32, 0, rec.Len())
 	for i := range rec.Len() {
 		switch {
 		case rec.Op[i] != traces.Read && rec.Op[i] != traces.Write:
@@ -56,18 +66,14 @@ func NewLog(rec *traces.LatencyLog, order Order) *Log {
 			rows = append(rows, int32(i))
 		}
 	}
-	if order == Quicksort {
+	if sort == Quicksort {
 		introsort(rows, rec.Submit)
 	} else {
 		slices.SortStableFunc(rows, func(a, b int32) int {
 			return int(min(1, max(-1, rec.Submit[a]-rec.Submit[b])))
 		})
 	}
-	l.grow(len(rows))
-	for _, r := range rows {
-		l.Append(rec.Submit[r], rec.Latency[r]/1000, rec.Size[r], rec.Op[r] == traces.Read)
-	}
-	return l
+	return rows
 }
 
 func (l *Log) grow(n int) {

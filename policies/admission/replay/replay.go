@@ -62,7 +62,7 @@ type Engine struct {
 	cfg    Config
 	host   Host
 	now    int64
-	events events
+	events admission.Agenda // IDs: an io's or copy's number, twice, and 1 for a timer
 	seq    uint32
 
 	ios     []io
@@ -244,7 +244,7 @@ func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, 
 		at[client]++
 	}
 	for len(e.events) > 0 {
-		if err := e.advance(e.events[0].at); err != nil {
+		if err := e.advance(e.events[0].At); err != nil {
 			return nil, err
 		}
 	}
@@ -253,14 +253,14 @@ func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, 
 
 // advance lets everything happen that happens up to a time.
 func (e *Engine) advance(to int64) error {
-	for len(e.events) > 0 && e.events[0].at <= to {
-		ev := e.events.pop()
-		e.now = ev.at
+	for len(e.events) > 0 && e.events[0].At <= to {
+		ev := e.events.Pop()
+		e.now = ev.At
 		var err error
-		if ev.timer {
-			err = e.hedge(ev.of)
+		if ev.ID&1 != 0 {
+			err = e.hedge(ev.ID >> 1)
 		} else {
-			err = e.complete(ev.of)
+			err = e.complete(ev.ID >> 1)
 		}
 		if err != nil {
 			return err
@@ -329,7 +329,7 @@ func (e *Engine) start(id uint32) error {
 	}
 	if c.Hedge > 0 {
 		q.pending++
-		e.schedule(event{at: e.now + c.Hedge, of: id, timer: true})
+		e.schedule(e.now+c.Hedge, id<<1|1)
 	}
 	return e.send(id, c.Device, false)
 }
@@ -392,7 +392,7 @@ func (e *Engine) submit(c uint32) error {
 	if e.logs != nil {
 		e.logs[device].Append(e.now, latency/1000, q.size, q.read)
 	}
-	e.schedule(event{at: e.now + latency, of: c})
+	e.schedule(e.now+latency, c<<1)
 	return nil
 }
 
@@ -480,10 +480,9 @@ func (e *Engine) hedge(id uint32) error {
 	return nil
 }
 
-func (e *Engine) schedule(ev event) {
+func (e *Engine) schedule(at int64, id uint32) {
 	e.seq++
-	ev.seq = e.seq
-	e.events.push(ev)
+	e.events.Push(admission.Event{At: at, Order: e.seq, ID: id})
 }
 
 func (e *Engine) release(id uint32) {
