@@ -236,11 +236,7 @@ func (s *Study) learned(ctx context.Context, name, recipe string, group int) (Po
 			s.models[key] = append(s.models[key], m)
 		}
 	}
-	precision := admission.Int16
-	if r.Inputs == admission.LinnOSInputs {
-		precision = admission.Float32
-	}
-	return Learned(name, s.models[key], precision)
+	return Learned(name, s.models[key], admission.Int16)
 }
 
 // Teach trains a model on a device's log, as an operator would who has nothing
