@@ -87,12 +87,19 @@ func (l *Log) grow(n int) {
 // Append adds a request submitted at or after the last one: the time in ns, the
 // latency in us.
 func (l *Log) Append(submit, latency int64, size uint32, read bool) {
-	latency = max(latency, 1)
 	l.Submit = append(l.Submit, submit)
-	l.Latency = append(l.Latency, latency)
+	l.Latency = append(l.Latency, 0)
 	l.Size = append(l.Size, size)
 	l.Read = append(l.Read, read)
-	l.Throughput = append(l.Throughput, int64(math.RoundToEven(float64(size)/float64(latency))))
+	l.Throughput = append(l.Throughput, 0)
+	l.Completed(l.Len()-1, latency)
+}
+
+// Completed sets the latency of a request, in us.
+func (l *Log) Completed(row int, latency int64) {
+	latency = max(latency, 1)
+	l.Latency[row] = latency
+	l.Throughput[row] = int64(math.RoundToEven(float64(l.Size[row]) / float64(latency)))
 }
 
 // Len is the number of requests.

@@ -95,7 +95,7 @@ func inflection(sorted []int64) (value int64, at float64) {
 			best, bestX, bestF = f-x, x, f
 		}
 	}
-	return int64(bestX * largest), bestF * (share / 100.0) * 100
+	return int64(bestX * largest), share * bestF
 }
 
 // ThresholdsFor gives what a pipeline labels with: the inflection points and
