@@ -91,7 +91,7 @@ func (d *decoder) platform(m *Manifest, name string) {
 			}
 		}
 		if kinds != 1 && !d.broken(at) {
-			d.errorf(at, "give one of packages, sh and reboot", "%s does %d things", step.Name, kinds)
+			d.errorf(at, "", "%s has to give one of packages, sh and reboot, and gives %d", step.Name, kinds)
 		}
 		for j, pkg := range step.Packages {
 			if !packageName.MatchString(pkg) {
@@ -193,6 +193,9 @@ func (d *decoder) experiment(m *Manifest, id string) {
 	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
 		if p := e.Profiles[name]; p.Platform != "" {
 			reference(d, at+".profiles."+name+".platform", p.Platform, "platform", "platforms", m.Platforms)
+			if len(m.Platforms[p.Platform].Devices) > 0 && !e.Exclusive {
+				d.errorfKey(at+".profiles."+name+".platform", "set exclusive: true", "steps that overwrite the devices of %s must not run beside each other", p.Platform)
+			}
 		}
 	}
 	d.matrix(e, at+".matrix")

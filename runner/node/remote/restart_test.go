@@ -15,7 +15,6 @@ import (
 	"reprise/artifacts"
 	"reprise/runner"
 	"reprise/runner/device"
-	"reprise/runner/event"
 	"reprise/runner/node"
 	"reprise/runner/node/nodetest"
 )
@@ -129,5 +128,4 @@ experiments:
 	require.Equal(t, 2, restarts)
 
 	require.ErrorContains(t, p.Prepare(t.Context(), []node.Node{node.NewLocal()}), "the machine that reprise runs on is left as it is")
-	_ = event.Done
 }
