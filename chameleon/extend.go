@@ -33,7 +33,7 @@ func (p *Provider) Extend(ctx context.Context, d *Deployment, until time.Time) e
 	if err != nil {
 		return p.Cloud.explain("prolong the lease", err)
 	}
-	d.setEnds(l.EndDate)
+	d.Ends = l.EndDate
 	p.say("lease %s prolonged until %s", d.Name, clock(d.Ends))
 	return d.save()
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -36,20 +35,6 @@ type Deployment struct {
 
 	dir  string
 	lock *os.File
-	mu   sync.Mutex // of Ends, which is moved while others look
-}
-
-// Until is when the lease ends, as far as is known now.
-func (d *Deployment) Until() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.Ends
-}
-
-func (d *Deployment) setEnds(t time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.Ends = t
 }
 
 // Machine is one leased node, ready for SSH.

@@ -224,14 +224,6 @@ func (l *leased) quiet(hold bool) {
 	l.held = nil
 }
 
-// events is the lease as the run's log has it.
-func (l *leased) events() []event.Leased {
-	d, site := l.deployment, l.provider.Cloud.Site
-	return []event.Leased{{
-		Name: d.Name, Site: d.Site, Nodes: len(d.Nodes), Starts: d.Starts, Ends: d.Until(), PerHour: site.SUPerHour, Unit: "SU",
-	}}
-}
-
 // attend runs do while the lease is looked after. When the lease ends, the
 // context of do does, and its end is the error.
 func (l *leased) attend(ctx context.Context, do func(context.Context) error) error {
