@@ -288,6 +288,7 @@ func (a *app) printLeasedRun(s *session, f runFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "over SSH, to each of %d node(s) as %s: this program is copied there, and what the steps need\n", plan.Count, plan.Site.User)
+	a.printPreparations(s)
 	fmt.Fprintln(a.stdout, "steps, in order:")
 	if err := a.printPlan(s.plan, s.engine.Store, f, true); err != nil {
 		return err

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -142,9 +144,11 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		if s.lease != nil {
 			return a.printLeasedRun(s, f)
 		}
+		if !f.json {
+			a.printPreparations(s)
+		}
 		return a.printPlan(s.plan, s.engine.Store, f, false)
 	}
-	do := func(ctx context.Context) error { return a.show(ctx, s, args, f) }
 	switch {
 	case s.lease != nil && len(s.experimentsToRun()) > 0:
 		held, bad := a.lease(cmd.Context(), *s.lease, f)
@@ -153,16 +157,23 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		}
 		if err = s.on(held.nodes); err == nil {
 			s.engine.Leases = held.events
-			held.quiet(a.interactive() && !f.headless && !f.json)
-			err = held.attend(cmd.Context(), do)
-			held.quiet(false)
+			err = held.attend(cmd.Context(), func(ctx context.Context) error {
+				if err := a.ready(ctx, s); err != nil {
+					return err
+				}
+				held.quiet(a.interactive() && !f.headless && !f.json)
+				defer held.quiet(false)
+				return a.show(ctx, s, args, f)
+			})
 		}
 		err = held.release(err)
 	default:
 		if s.lease != nil {
 			fmt.Fprintln(a.stderr, "everything has been measured before; nothing is leased")
 		}
-		err = do(cmd.Context())
+		if err = a.ready(cmd.Context(), s); err == nil {
+			err = a.show(cmd.Context(), s, args, f)
+		}
 		s.nodes.close()
 	}
 	if err != nil {
@@ -189,6 +200,52 @@ func (f runFlags) choice(names []string) *tui.Choice {
 		c.Params[name] = value
 	}
 	return c
+}
+
+// preparers make the nodes ready for what the session is going to measure, by
+// platform.
+func (s *session) preparers(say func(string)) []*runner.Preparer {
+	var list []*runner.Preparer
+	ids := s.experimentsToRun()
+	for _, m := range s.plan.Artifacts {
+		for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
+			named := func(step *runner.Step) bool {
+				return step.Artifact == m.Artifact && slices.Contains(ids, step.Experiment) && m.Experiments[step.Experiment].Profiles[s.plan.Profile].Platform == name
+			}
+			if len(m.Platforms[name].Prepare) > 0 && slices.ContainsFunc(s.plan.Steps, named) {
+				list = append(list, &runner.Preparer{Manifest: m, Platform: name, Fetch: s.engine.Fetch, Say: say})
+			}
+		}
+	}
+	return list
+}
+
+// ready prepares the session's nodes.
+func (a *app) ready(ctx context.Context, s *session) error {
+	for _, p := range s.preparers(func(message string) { fmt.Fprintln(a.stderr, message) }) {
+		if err := p.Prepare(ctx, s.nodes); err != nil {
+			if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+				return fail(ExitInterrupted, err)
+			}
+			return fail(ExitInfrastructure, err)
+		}
+	}
+	return nil
+}
+
+// printPreparations shows what would be done to the nodes first.
+func (a *app) printPreparations(s *session) {
+	for _, p := range s.preparers(nil) {
+		fmt.Fprintf(a.stdout, "preparation of each machine of platform %s, unless it has been done there:\n", p.Platform)
+		for _, step := range p.Manifest.Platforms[p.Platform].Prepare {
+			if step.Reboot != "" {
+				fmt.Fprintf(a.stdout, "  %s: restart, unless uname -r is %s; it has to be then\n", step.Name, step.Reboot)
+				continue
+			}
+			fmt.Fprintf(a.stdout, "  %s\n", step.Name)
+			indented(a.stdout, runner.Script(step))
+		}
+	}
 }
 
 // show executes the session where somebody can watch it.
