@@ -28,7 +28,7 @@ func (s *sample) along(c cell, label string) (*axis, *undecidable) {
 		if i == 0 {
 			a.unit = q.Unit
 		}
-		if at[name], err = q.in(a.unit); err != nil {
+		if at[name], err = q.In(a.unit); err != nil {
 			return nil, failf("label %s is %s and %s: %v", label, names[0], name, err)
 		}
 	}

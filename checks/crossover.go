@@ -132,7 +132,7 @@ func (x *Crossover) judge(s *sample, c cell) judgement {
 	found := crossings(at, differences)
 	places := make([]string, len(found))
 	for i, place := range found {
-		places[i] = number(place, a.unit)
+		places[i] = Number(place, a.unit)
 	}
 	j := judgement{n: n, observed: "no crossing"}
 	if len(found) > 0 {
@@ -159,7 +159,7 @@ func (x *Crossover) judge(s *sample, c cell) judgement {
 		s.warn("the curves cross %d times%s", len(found), in(c))
 		for _, place := range found {
 			if bounds.below(place) || bounds.above(place) {
-				j.outcome, j.reason = Partial, fmt.Sprintf("they cross at %s too", number(place, a.unit))
+				j.outcome, j.reason = Partial, fmt.Sprintf("they cross at %s too", Number(place, a.unit))
 			}
 		}
 		return j

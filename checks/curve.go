@@ -49,10 +49,10 @@ func (c *Curve) Validate(report Report) {
 		if first == nil {
 			first, firstX = &y, &x
 		}
-		if _, err := y.in(first.Unit); err != nil {
+		if _, err := y.In(first.Unit); err != nil {
 			report(path, err.Error(), "give all points in units of one dimension")
 		}
-		at, err := x.in(firstX.Unit)
+		at, err := x.In(firstX.Unit)
 		if err != nil {
 			report(path, err.Error(), "give all places in units of one dimension")
 		}
@@ -90,11 +90,11 @@ func (c *Curve) judge(s *sample, at cell) judgement {
 	var reference []float64
 	for _, label := range sortedKeys(c.Reference) {
 		x, _ := ParseQuantity(label)
-		place, err := x.in(line.unit)
+		place, err := x.In(line.unit)
 		if err != nil {
 			return judgement{outcome: Error, reason: fmt.Sprintf("reference at %s: %v", label, err)}
 		}
-		y, err := c.Reference[label].in(s.unit)
+		y, err := c.Reference[label].In(s.unit)
 		if err != nil {
 			return judgement{outcome: Error, reason: fmt.Sprintf("reference at %s: %v", label, err)}
 		}
@@ -110,6 +110,16 @@ func (c *Curve) judge(s *sample, at cell) judgement {
 	}
 
 	j := judgement{outcome: Reproduced}
+	for i, o := range operands {
+		e := s.estimate([]operand{o}, func(m []float64) float64 { return m[0] })
+		p := ReferencePoint{At: labels[i], Unit: s.unit, Reference: reference[i], Value: e.value, N: e.n, Interval: e.interval()}
+		if c.Tolerance != nil {
+			if far, err := c.Tolerance.reach(reference[i], s.unit); err == nil {
+				p.Lower, p.Upper = finite(reference[i]-far), finite(reference[i]+far)
+			}
+		}
+		j.points = append(j.points, p)
+	}
 	var shape Outcome
 	if c.RankCorr != nil {
 		e := s.estimate(operands, func(m []float64) float64 {
@@ -121,13 +131,13 @@ func (c *Curve) judge(s *sample, at cell) judgement {
 		e.low, e.high = max(e.low, -1), min(e.high, 1)
 		b := bounds{lower: *c.RankCorr, upper: math.Inf(1), slack: 1e-9}
 		shape, j.n = b.judge(e), e.n
-		j.observed = "rank correlation " + number(e.value, "")
+		j.observed = "rank correlation " + Number(e.value, "")
 		switch shape {
 		case NotReproduced:
-			j.outcome, j.reason = NotReproduced, fmt.Sprintf("the rank correlation is %s", number(e.value, ""))
+			j.outcome, j.reason = NotReproduced, fmt.Sprintf("the rank correlation is %s", Number(e.value, ""))
 			return j
 		case Inconclusive:
-			j.outcome, j.reason, j.needs = Inconclusive, fmt.Sprintf("the rank correlation is between %s and %s", number(e.low, ""), number(e.high, "")), b.needs(e)
+			j.outcome, j.reason, j.needs = Inconclusive, fmt.Sprintf("the rank correlation is between %s and %s", Number(e.low, ""), Number(e.high, "")), b.needs(e)
 		}
 	}
 	if c.Tolerance == nil {
@@ -143,7 +153,7 @@ func (c *Curve) judge(s *sample, at cell) judgement {
 		b := bounds{lower: reference[i] - far, upper: reference[i] + far}
 		e := s.estimate([]operand{o}, func(m []float64) float64 { return m[0] })
 		j.n = e.n
-		said := fmt.Sprintf("%s (%s, reference %s)", labels[i], number(e.value, s.unit), number(reference[i], s.unit))
+		said := fmt.Sprintf("%s (%s, reference %s)", labels[i], Number(e.value, s.unit), Number(reference[i], s.unit))
 		switch b.judge(e) {
 		case NotReproduced:
 			off = append(off, said)

@@ -87,6 +87,15 @@ func (s *sample) estimate(operands []operand, stat func(means []float64) float64
 	return e
 }
 
+// interval is the confidence interval, nil if there is none.
+func (e estimate) interval() *Interval {
+	low, high := finite(e.low), finite(e.high)
+	if !e.spread || low == nil || high == nil {
+		return nil
+	}
+	return &Interval{*low, *high, confidence}
+}
+
 // bounds are the numbers an expectation allows. Lower and upper include the
 // tolerance, wantLow and wantHigh do not.
 type bounds struct {

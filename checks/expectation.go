@@ -67,7 +67,7 @@ func (t *Tolerance) reach(reference float64, unit string) (float64, error) {
 		far = f * math.Abs(reference)
 	}
 	if abs != nil {
-		f, err := abs.in(unit)
+		f, err := abs.In(unit)
 		if err != nil {
 			return 0, fmt.Errorf("absolute tolerance: %w", err)
 		}
@@ -113,7 +113,7 @@ func (e Expectation) bounds(t *Tolerance, unit string) (bounds, error) {
 		low, high = e.Min, e.Max
 	}
 	if low != nil {
-		want, err := low.in(unit)
+		want, err := low.In(unit)
 		if err != nil {
 			return b, fmt.Errorf("expected %s: %w", low, err)
 		}
@@ -124,7 +124,7 @@ func (e Expectation) bounds(t *Tolerance, unit string) (bounds, error) {
 		b.wantLow, b.lower = want, want-far
 	}
 	if high != nil {
-		want, err := high.in(unit)
+		want, err := high.In(unit)
 		if err != nil {
 			return b, fmt.Errorf("expected %s: %w", high, err)
 		}
@@ -162,7 +162,7 @@ func (e Expectation) validate(report Report, at string, t *Tolerance, unit *stri
 		return // an empty expectation is the tags' finding
 	}
 	if unit != nil {
-		if _, err := reference.in(*unit); err != nil {
+		if _, err := reference.In(*unit); err != nil {
 			report(path, fmt.Sprintf("%s is not %s", reference, lookupUnit(*unit).dim), "a number such as -20% or 1.5x")
 		}
 	}
@@ -185,7 +185,7 @@ func (e Expectation) validateBetween(report Report, at string) {
 		return
 	}
 	low, high := e.Between[0], e.Between[1]
-	h, err := high.in(low.Unit)
+	h, err := high.In(low.Unit)
 	switch {
 	case err != nil:
 		report(at+".between[1]", err.Error(), "give both bounds in units of one dimension")
@@ -229,7 +229,7 @@ func (t *Tolerance) validate(report Report, unit string) {
 		}
 	}
 	if abs != nil {
-		if _, err := abs.in(unit); err != nil {
+		if _, err := abs.In(unit); err != nil {
 			key := "abs"
 			if t.Value != nil {
 				key = "value"

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// compareNatural orders names as people do, runs of digits by their value: C2
+// CompareNatural orders names as people do, runs of digits by their value: C2
 // before C10.
-func compareNatural(a, b string) int {
+func CompareNatural(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
 		if dx, dy := digitRun(x), digitRun(y); dx > 0 && dy > 0 {
@@ -43,5 +43,5 @@ func digitRun(s string) int {
 
 // sortedKeys are a map's keys in natural order.
 func sortedKeys[V any](m map[string]V) []string {
-	return slices.SortedFunc(maps.Keys(m), compareNatural)
+	return slices.SortedFunc(maps.Keys(m), CompareNatural)
 }

@@ -192,7 +192,7 @@ func (o *Order) ranking(s *sample, sides map[string]operand, names []string) str
 	})
 	parts := make([]string, len(names))
 	for i, name := range names {
-		parts[i] = name + " " + number(sides[name].mean(), s.unit)
+		parts[i] = name + " " + Number(sides[name].mean(), s.unit)
 	}
 	return some(parts)
 }

@@ -103,8 +103,8 @@ func joinUnit(number, unit string) string {
 	return number + unit
 }
 
-// in is the quantity's value expressed in a unit of its dimension.
-func (q Quantity) in(unit string) (float64, error) { return convert(q.Value, q.Unit, unit) }
+// In is the quantity's value expressed in a unit of its dimension.
+func (q Quantity) In(unit string) (float64, error) { return convert(q.Value, q.Unit, unit) }
 
 // fraction is the value of a quantity that is a plain number: 0.05 for 5%.
-func (q Quantity) fraction() (float64, error) { return q.in("") }
+func (q Quantity) fraction() (float64, error) { return q.In("") }

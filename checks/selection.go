@@ -133,7 +133,7 @@ func (ix *index) series(experiment, metric string) []*point {
 	points := make([]*point, 0, len(repeats))
 	for key, all := range repeats {
 		slices.SortFunc(all, func(a, b measured) int {
-			return cmp.Or(compareNatural(a.seed, b.seed), compareNatural(a.repeat, b.repeat), cmp.Compare(a.value, b.value), cmp.Compare(a.unit, b.unit))
+			return cmp.Or(CompareNatural(a.seed, b.seed), CompareNatural(a.repeat, b.repeat), cmp.Compare(a.value, b.value), cmp.Compare(a.unit, b.unit))
 		})
 		p := &point{key: key, labels: labels[key]}
 		for _, m := range all {
@@ -141,7 +141,7 @@ func (ix *index) series(experiment, metric string) []*point {
 		}
 		points = append(points, p)
 	}
-	slices.SortFunc(points, func(a, b *point) int { return compareNatural(a.key, b.key) })
+	slices.SortFunc(points, func(a, b *point) int { return CompareNatural(a.key, b.key) })
 	ix.points[id] = points
 	return points
 }
@@ -358,7 +358,7 @@ func (s *sample) split(points []*point, compares []string) *undecidable {
 		}
 		s.cells[i].points = append(s.cells[i].points, p)
 	}
-	slices.SortFunc(s.cells, func(a, b cell) int { return compareNatural(a.name, b.name) })
+	slices.SortFunc(s.cells, func(a, b cell) int { return CompareNatural(a.name, b.name) })
 	return nil
 }
 

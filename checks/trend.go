@@ -59,8 +59,8 @@ func (t *Trend) judge(s *sample, c cell) judgement {
 	if last < 1 {
 		return judgement{outcome: Inconclusive, reason: fmt.Sprintf("a trend needs two or more values of %s, not only %s%s", t.Over, strings.Join(line.labels, ", "), in(c))}
 	}
-	j := judgement{observed: fmt.Sprintf("%s at %s, %s at %s", number(line.operands[0].mean(), s.unit), line.labels[0],
-		number(line.operands[last].mean(), s.unit), line.labels[last])}
+	j := judgement{observed: fmt.Sprintf("%s at %s, %s at %s", Number(line.operands[0].mean(), s.unit), line.labels[0],
+		Number(line.operands[last].mean(), s.unit), line.labels[last])}
 	if t.Expect == "flat" {
 		t.judgeFlat(s, line, &j)
 	} else {
@@ -123,7 +123,7 @@ func (t *Trend) judgeFlat(s *sample, line *axis, j *judgement) {
 	}
 	e, b := t.excess(s, least, greatest, 1)
 	j.n, j.outcome = e.n, b.judge(e)
-	j.observed = fmt.Sprintf("%s to %s", number(least.mean(), s.unit), number(greatest.mean(), s.unit))
+	j.observed = fmt.Sprintf("%s to %s", Number(least.mean(), s.unit), Number(greatest.mean(), s.unit))
 	switch j.outcome {
 	case NotReproduced:
 		j.reason = fmt.Sprintf("values differ by more than %s", t.Ties)

@@ -21,9 +21,29 @@ const (
 	Skipped       Outcome = "skipped"        // not decided in this profile, with the reason
 )
 
+// Glyph is the outcome's sign, which always stands beside its word.
+func (o Outcome) Glyph() string {
+	switch o {
+	case Reproduced:
+		return "✓"
+	case Partial:
+		return "◐"
+	case NotReproduced:
+		return "✗"
+	case Inconclusive:
+		return "?"
+	case Error:
+		return "!"
+	}
+	return "–"
+}
+
 // severity orders outcomes from harmless to worst. Skipped comes first, so that
 // a claim is skipped only if all of it is.
 var severity = []Outcome{Skipped, Reproduced, Partial, Inconclusive, NotReproduced, Error}
+
+// Outcomes lists the outcomes in the order in which they are counted and told.
+var Outcomes = []Outcome{Reproduced, Partial, Inconclusive, NotReproduced, Error, Skipped}
 
 // Worse reports whether o is worse than other: error before not-reproduced,
 // inconclusive, partial, reproduced and skipped.
@@ -81,7 +101,27 @@ type Result struct {
 	Failing []string `json:"failing,omitempty"`
 	// Needs says what would decide an inconclusive check.
 	Needs string `json:"needs,omitempty"`
+	// Points are the measured points of a curve beside their references, at
+	// most maxPoints of them.
+	Points []ReferencePoint `json:"points,omitempty"`
 }
+
+// ReferencePoint is one point of a curve: what was measured beside what the
+// source gives. All numbers are in Unit.
+type ReferencePoint struct {
+	Cell      string    `json:"cell,omitempty"` // the labels that tell several curves apart
+	At        string    `json:"at"`             // value of the label the curve runs over
+	Unit      string    `json:"unit"`
+	Reference float64   `json:"reference"`
+	Value     float64   `json:"value"`
+	N         int       `json:"n"`
+	Interval  *Interval `json:"interval,omitempty"`
+	// Lower and Upper are the bounds, tolerance included; nil without one.
+	Lower *float64 `json:"lower,omitempty"`
+	Upper *float64 `json:"upper,omitempty"`
+}
+
+const maxPoints = 500
 
 const maxFailing = 10
 
@@ -104,7 +144,7 @@ func (r Result) String() string {
 		if r.Subject != "" {
 			b.WriteString(":")
 		}
-		b.WriteString(" " + number(*r.Value, r.Unit))
+		b.WriteString(" " + Number(*r.Value, r.Unit))
 	}
 	var aside []string
 	if r.N > 0 {
@@ -115,7 +155,7 @@ func (r Result) String() string {
 		if r.Interval.Low < 0 {
 			to = " to "
 		}
-		aside = append(aside, fmt.Sprintf("%g %% CI %s%s%s", 100*r.Interval.Level, number(r.Interval.Low, ""), to, number(r.Interval.High, r.Unit)))
+		aside = append(aside, fmt.Sprintf("%g %% CI %s%s%s", 100*r.Interval.Level, Number(r.Interval.Low, ""), to, Number(r.Interval.High, r.Unit)))
 	}
 	if r.Observed != "" {
 		aside = append(aside, r.Observed)
@@ -129,10 +169,10 @@ func (r Result) String() string {
 	if r.Lower != nil || r.Upper != nil {
 		low, high := "−∞", "∞"
 		if r.Lower != nil {
-			low = number(*r.Lower, r.Unit)
+			low = Number(*r.Lower, r.Unit)
 		}
 		if r.Upper != nil {
-			high = number(*r.Upper, r.Unit)
+			high = Number(*r.Upper, r.Unit)
 		}
 		fmt.Fprintf(&b, " [%s, %s]", low, high)
 	}
@@ -150,9 +190,9 @@ func (r Result) about() string {
 	return strings.ReplaceAll(joinWords(r.Metric, r.Subject), " ,", ",")
 }
 
-// number writes a value with four significant digits, without an exponent as
+// Number writes a value with four significant digits, without an exponent as
 // far as that reads well.
-func number(v float64, unit string) string {
+func Number(v float64, unit string) string {
 	text := strconv.FormatFloat(v, 'g', 4, 64)
 	if strings.Contains(text, "e+") && math.Abs(v) < 1e15 {
 		text = strconv.FormatFloat(v, 'f', 0, 64)
@@ -183,6 +223,7 @@ type judgement struct {
 	observed string
 	needs    string
 	n        int
+	points   []ReferencePoint
 	// estimate is the number that was decided on, nil if there is no single
 	// one, with its bounds and unit.
 	estimate *estimate
@@ -198,16 +239,14 @@ func (r *Result) expect(e Expectation, t *Tolerance) {
 // decide takes the judgement of the only cell or of the aggregate over cells.
 func (r *Result) decide(j judgement) {
 	j.explain()
-	r.Outcome, r.Reason, r.Observed, r.Needs, r.N = j.outcome, j.reason, j.observed, j.needs, j.n
+	r.Outcome, r.Reason, r.Observed, r.Needs, r.N, r.Points = j.outcome, j.reason, j.observed, j.needs, j.n, j.points
 	e := j.estimate
 	if e == nil {
 		return
 	}
 	r.Unit, r.N, r.Value = j.unit, e.n, finite(e.value)
 	r.Lower, r.Upper = finite(j.bounds.lower), finite(j.bounds.upper)
-	if low, high := finite(e.low), finite(e.high); e.spread && low != nil && high != nil {
-		r.Interval = &Interval{*low, *high, confidence}
-	}
+	r.Interval = e.interval()
 }
 
 // explain fills in why an estimate was judged so and what would decide it.
@@ -217,16 +256,16 @@ func (j *judgement) explain() {
 		return
 	}
 	wide := math.IsInf(e.low, 0) || math.IsInf(e.high, 0)
-	said := number(e.value, j.unit)
+	said := Number(e.value, j.unit)
 	switch {
 	case j.outcome == Inconclusive && wide:
 		j.reason = said + " from repeats that differ too much for an interval"
 	case j.outcome == Inconclusive:
 		j.reason = fmt.Sprintf("the interval around %s reaches out of the expected band", said)
 	case j.bounds.below(e.high):
-		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is below %s", said, number(j.bounds.lower, j.unit)))
+		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is below %s", said, Number(j.bounds.lower, j.unit)))
 	default:
-		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is above %s", said, number(j.bounds.upper, j.unit)))
+		j.reason = joinReasons(j.reason, fmt.Sprintf("%s is above %s", said, Number(j.bounds.upper, j.unit)))
 	}
 	if j.outcome == Inconclusive {
 		j.needs = j.bounds.needs(*e)
@@ -268,6 +307,11 @@ func (s *sample) overCells(r *Result, cells []cell, judge func(i int) judgement)
 	for i, c := range cells {
 		j := judge(i)
 		j.explain()
+		for _, p := range j.points {
+			if p.Cell = c.name; len(r.Points) < maxPoints {
+				r.Points = append(r.Points, p)
+			}
+		}
 		n := j.n
 		if j.estimate != nil {
 			n = j.estimate.n

@@ -10,6 +10,7 @@ func (a *app) commands() []*cobra.Command {
 		a.attachCommand(),
 		a.replayCommand(),
 		a.runsCommand(),
+		a.reportCommand(),
 		a.gcCommand(),
 		a.listCommand(),
 		a.showCommand(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reprise/emulator"
 	"reprise/policies/admission"
 	"reprise/policies/admission/replay"
 	"reprise/traces"
@@ -233,8 +234,11 @@ before, completed or not.`,
 }
 
 // replaceFile writes a file beside its place and moves it there, so that the
-// place never holds half of it.
+// place never holds half of it. What is no file, a pipe or device, is written to.
 func replaceFile(path string, data []byte) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(path, data, 0o644) //nolint:gosec // the user names it
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -553,4 +557,128 @@ int16, with vector instructions where the processor has them.`,
 	c.Flags().StringVar(&precision, "precision", "int16", "arithmetic: float32, x1000, x1024 or int16")
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
+}
+
+func (a *app) ioReplayCommand() *cobra.Command {
+	var policies, writes, format, preset string
+	var seed uint64
+	var workers, suspend int
+	var rerate float64
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "replay LIGHT HEAVY",
+		Short: "Replay two traces on a pair of emulated devices under admission policies",
+		Long: `Replay puts each trace to a device of its own, the other being its replica, in
+virtual time. Both devices are aged to steady state. The first half of the
+traces, under the baseline, trains the models; the second half is measured,
+under each policy on devices brought to the same state. Latencies count from
+when a trace wants its request.
+
+Offsets are folded into the device. Policies: ` + strings.Join(replay.PolicyNames(), ", ") + `.`,
+		Example: `  reprise io replay 'profile:alibaba?n=100000' 'profile:tencent?n=100000' --rerate 5
+  reprise io replay light.trace heavy.trace --format heimdall --policy baseline,c3,heimdall,oracle --json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			names := replay.PolicyNames()
+			if policies != "all" {
+				names = strings.Split(policies, ",")
+			}
+			if err := replay.CheckPolicies(names); err != nil {
+				return fail(ExitUsage, err)
+			}
+			if !(rerate > 0) {
+				return fail(ExitUsage, fmt.Errorf("--rerate %v: want more than 0", rerate))
+			}
+			cfg, err := emulator.Preset(preset)
+			if err != nil {
+				return fail(ExitUsage, err)
+			}
+			cfg.Suspend = int64(suspend)
+			var lists [2][]traces.Request
+			for i, path := range args {
+				list, info, err := traces.ReadAll(path, traces.Options{Format: format})
+				if err != nil {
+					return fail(ExitManifest, err)
+				}
+				if !info.Timed || !info.Addressed {
+					return fail(ExitManifest, fmt.Errorf("%s: a replay needs times and addresses, which %s does not have", path, info.Format))
+				}
+				first := int64(0)
+				for k := range list {
+					if k == 0 {
+						first = list[0].Time
+					}
+					list[k].Time = int64(float64(list[k].Time-first) / rerate)
+				}
+				lists[i] = list
+			}
+			s, err := replay.NewStudy(seed, cfg, lists[0], lists[1])
+			if err != nil {
+				return fail(ExitManifest, err)
+			}
+			s.Writes, s.Workers = replay.Replicas(writes), workers
+			return a.ioReplay(c.Context(), s, names, asJSON)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&policies, "policy", "p", "all", "comma list of policies")
+	f.StringVar(&writes, "writes", "primary", "where writes go: primary or both")
+	f.StringVar(&format, "format", "", "format of the traces (default: detect it)")
+	f.StringVar(&preset, "preset", "small", "emulated device")
+	f.IntVar(&suspend, "suspend", 0, "ns to suspend a program or erase for a read; 0: reads wait")
+	f.IntVar(&workers, "workers", 0, "requests a client has under way at most; 0: any number")
+	f.Float64Var(&rerate, "rerate", 1, "speed the traces up by a factor")
+	f.Uint64Var(&seed, "seed", 1, "seed of devices, models and random choices")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object a policy")
+	return c
+}
+
+// ioReplayRow is a policy's result as --json prints it. Latencies are us.
+type ioReplayRow struct {
+	Policy     string  `json:"policy"`
+	Reads      int     `json:"reads"`
+	Writes     int     `json:"writes"`
+	Mean       float64 `json:"read_latency_mean_us"`
+	Service    float64 `json:"service_latency_mean_us"`
+	P50        float64 `json:"p50_us"`
+	P90        float64 `json:"p90_us"`
+	P95        float64 `json:"p95_us"`
+	P99        float64 `json:"p99_us"`
+	P999       float64 `json:"p999_us"`
+	Redirected float64 `json:"redirected"`
+	Duplicate  float64 `json:"duplicate_reads"`
+	Seconds    float64 `json:"seconds"`
+}
+
+func (a *app) ioReplay(ctx context.Context, s *replay.Study, names []string, asJSON bool) error {
+	var doing atomic.Value
+	doing.Store("ageing the devices")
+	stop := a.progress(func() string { return doing.Load().(string) })
+	defer stop()
+	if !asJSON {
+		fmt.Fprintf(a.stdout, "%-16s  %9s %9s %9s %9s %9s %9s  %6s %6s  us\n", "policy", "mean", "p50", "p90", "p95", "p99", "p99.9", "moved", "twice")
+	}
+	for _, name := range names {
+		doing.Store(name)
+		start := a.now()
+		r, err := s.Measure(ctx, name)
+		if err != nil {
+			return halt(ctx, err)
+		}
+		q := func(p float64) float64 { return float64(r.Latency.Quantile(p)) / 1000 }
+		reads := float64(max(1, r.Reads))
+		row := ioReplayRow{name, r.Reads, r.Writes, r.Latency.Mean() / 1000, r.Service.Mean() / 1000, q(0.5), q(0.9), q(0.95), q(0.99), q(0.999),
+			float64(r.Redirected) / reads, float64(r.Hedged-r.Cancelled) / reads, a.now().Sub(start).Seconds()}
+		if asJSON {
+			if err := json.NewEncoder(a.stdout).Encode(row); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%-16s  %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f  %5.1f%% %5.1f%%\n", name,
+			row.Mean, row.P50, row.P90, row.P95, row.P99, row.P999, 100*row.Redirected, 100*row.Duplicate); err != nil {
+			return err
+		}
+	}
+	return nil
 }

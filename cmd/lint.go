@@ -13,6 +13,7 @@ import (
 
 func (a *app) lintCommand() *cobra.Command {
 	var asJSON, strict bool
+	var format string
 	c := &cobra.Command{
 		Use:   "lint [PATH|ARTIFACT …]",
 		Short: "Find every mistake in a manifest, with its place and how to mend it",
@@ -25,15 +26,25 @@ The exit code is 3 when there is an error. A warning alone is not one, unless
 		Example: `  reprise lint my/artifact.yaml
   reprise lint .                      the artifact.yaml of this folder
   reprise lint --json my | jq .       one finding a line, for an editor
+  reprise lint --format sarif my > lint.sarif
   reprise lint --strict               the shipped artifacts, warnings fail too`,
-		RunE: func(_ *cobra.Command, args []string) error { return a.lint(args, asJSON, strict) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON {
+				format = "json"
+			}
+			return a.lint(args, format, strict)
+		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a finding")
+	c.Flags().StringVarP(&format, "format", "f", "text", "text, json (one object a finding) or sarif (for code scanning)")
+	c.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
 	c.Flags().BoolVar(&strict, "strict", false, "let warnings fail, too")
 	return c
 }
 
-func (a *app) lint(args []string, asJSON, strict bool) error {
+func (a *app) lint(args []string, format string, strict bool) error {
+	if format != "text" && format != "json" && format != "sarif" {
+		return fail(ExitUsage, fmt.Errorf("no format %q; there are text, json, sarif", format))
+	}
 	if len(args) == 0 {
 		args = artifacts.EmbeddedNames()
 	}
@@ -49,15 +60,24 @@ func (a *app) lint(args []string, asJSON, strict bool) error {
 		}
 		all = append(all, findings...)
 	}
-	if asJSON {
+	switch format {
+	case "json":
 		lines := json.NewEncoder(a.stdout)
 		for _, f := range all {
 			if err := lines.Encode(f); err != nil {
 				return fail(ExitInfrastructure, err)
 			}
 		}
-	} else if err := all.Print(a.stdout); err != nil {
-		return fail(ExitInfrastructure, err)
+	case "sarif":
+		log, err := all.SARIF(version())
+		if err != nil {
+			return fail(ExitInfrastructure, err)
+		}
+		fmt.Fprintf(a.stdout, "%s\n", log)
+	default:
+		if err := all.Print(a.stdout); err != nil {
+			return fail(ExitInfrastructure, err)
+		}
 	}
 	errs := len(all.Errors())
 	warnings := len(all) - errs

@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,6 +35,7 @@ type runFlags struct {
 	headless bool
 	store    string
 	nodes    nodeFlags
+	outputs  outputs
 	looks    looks
 }
 
@@ -80,7 +80,8 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
   reprise run my/artifact --dry-run            what would run, and why
   reprise run codesign --on ssh:me@node1,me@node2   on two other machines
   reprise run heimdall --on chameleon --max-su 4 --yes   on leased hosts
-  reprise run --headless --json > events.jsonl for CI`,
+  reprise run --headless --json > events.jsonl for CI
+  reprise run --headless --junit junit.xml --html report.html --github -`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
 	}
 	flags := c.Flags()
@@ -94,6 +95,7 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
 	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
 	f.nodes.flags(flags)
+	f.outputs.flags(flags)
 	storeFlag(c, &f.store)
 	f.looks.flags(c)
 	return c
@@ -130,6 +132,17 @@ func (f runFlags) command(args []string) string {
 	return strings.Join(words, " ")
 }
 
+// recorded is the command line as the log has it: without where the records
+// are, and with artifacts by their names.
+func (f runFlags) recorded(manifests []*artifacts.Manifest) string {
+	f.store = ""
+	var names []string
+	for _, m := range manifests {
+		names = append(names, m.Artifact)
+	}
+	return f.command(names)
+}
+
 func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error {
 	manifests, err := a.loadAll(args)
 	if err != nil {
@@ -144,11 +157,9 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		if s.lease != nil {
 			return a.printLeasedRun(s, f)
 		}
-		if !f.json {
-			a.printPreparations(s)
-		}
 		return a.printPlan(s.plan, s.engine.Store, f, false)
 	}
+	do := func(ctx context.Context) error { return a.show(ctx, s, args, f) }
 	switch {
 	case s.lease != nil && len(s.experimentsToRun()) > 0:
 		held, bad := a.lease(cmd.Context(), *s.lease, f)
@@ -156,24 +167,16 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 			return bad
 		}
 		if err = s.on(held.nodes); err == nil {
-			s.engine.Leases = held.events
-			err = held.attend(cmd.Context(), func(ctx context.Context) error {
-				if err := a.ready(ctx, s); err != nil {
-					return err
-				}
-				held.quiet(a.interactive() && !f.headless && !f.json)
-				defer held.quiet(false)
-				return a.show(ctx, s, args, f)
-			})
+			held.quiet(a.interactive() && !f.headless && !f.json)
+			err = held.attend(cmd.Context(), do)
+			held.quiet(false)
 		}
 		err = held.release(err)
 	default:
 		if s.lease != nil {
 			fmt.Fprintln(a.stderr, "everything has been measured before; nothing is leased")
 		}
-		if err = a.ready(cmd.Context(), s); err == nil {
-			err = a.show(cmd.Context(), s, args, f)
-		}
+		err = do(cmd.Context())
 		s.nodes.close()
 	}
 	if err != nil {
@@ -186,66 +189,13 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if !f.json {
 		a.printVerdicts(s.artifacts(), s.summary.Verdicts, s.summary.Dir)
 	}
+	if err := f.outputs.write(a, s.summary.Dir); err != nil {
+		return err
+	}
 	if code := exitCode(s.summary); code != ExitOK {
 		return fail(code, nil)
 	}
 	return nil
-}
-
-// choice is what the flags choose, as the terminal UI's form has it.
-func (f runFlags) choice(names []string) *tui.Choice {
-	c := &tui.Choice{Artifacts: names, Profile: f.profile, Only: f.only, Params: map[string]string{}, Fresh: f.fresh, On: f.nodes.on, SSHConfig: f.nodes.sshConfig}
-	for _, p := range f.params {
-		name, value, _ := strings.Cut(p, "=")
-		c.Params[name] = value
-	}
-	return c
-}
-
-// preparers make the nodes ready for what the session is going to measure, by
-// platform.
-func (s *session) preparers(say func(string)) []*runner.Preparer {
-	var list []*runner.Preparer
-	ids := s.experimentsToRun()
-	for _, m := range s.plan.Artifacts {
-		for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
-			named := func(step *runner.Step) bool {
-				return step.Artifact == m.Artifact && slices.Contains(ids, step.Experiment) && m.Experiments[step.Experiment].Profiles[s.plan.Profile].Platform == name
-			}
-			if len(m.Platforms[name].Prepare) > 0 && slices.ContainsFunc(s.plan.Steps, named) {
-				list = append(list, &runner.Preparer{Manifest: m, Platform: name, Fetch: s.engine.Fetch, Say: say})
-			}
-		}
-	}
-	return list
-}
-
-// ready prepares the session's nodes.
-func (a *app) ready(ctx context.Context, s *session) error {
-	for _, p := range s.preparers(func(message string) { fmt.Fprintln(a.stderr, message) }) {
-		if err := p.Prepare(ctx, s.nodes); err != nil {
-			if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
-				return fail(ExitInterrupted, err)
-			}
-			return fail(ExitInfrastructure, err)
-		}
-	}
-	return nil
-}
-
-// printPreparations shows what would be done to the nodes first.
-func (a *app) printPreparations(s *session) {
-	for _, p := range s.preparers(nil) {
-		fmt.Fprintf(a.stdout, "preparation of each machine of platform %s, unless it has been done there:\n", p.Platform)
-		for _, step := range p.Manifest.Platforms[p.Platform].Prepare {
-			if step.Reboot != "" {
-				fmt.Fprintf(a.stdout, "  %s: restart, unless uname -r is %s; it has to be then\n", step.Name, step.Reboot)
-				continue
-			}
-			fmt.Fprintf(a.stdout, "  %s\n", step.Name)
-			indented(a.stdout, runner.Script(step))
-		}
-	}
 }
 
 // show executes the session where somebody can watch it.
@@ -256,14 +206,7 @@ func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (
 		lines := json.NewEncoder(a.stdout)
 		return s.execute(ctx, func(e event.Event) { _ = lines.Encode(e) })
 	case a.interactive() && !f.headless:
-		c := &chooser{app: a, ctx: ctx, manifests: s.plan.Artifacts, flags: f, last: s}
-		job := s.job(f.command(args))
-		if s.lease == nil { // one on a lease is over when the lease is
-			job.Choice = f.choice(s.artifacts())
-		}
-		err := a.live(ctx, f.looks, tui.Options{Job: job, Form: c.form()})
-		*s = *c.last
-		return err
+		return a.live(ctx, f.looks, tui.Options{Job: s.job(f.command(args))})
 	}
 	plain := a.plain(a.stderr)
 	defer plain.Close()
@@ -361,14 +304,11 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 		return nil, err
 	}
 	engine := &runner.Engine{
-		Store: kept, Version: version(), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Version: version(), Command: f.recorded(manifests), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}
 	if f.nodes.on != "" && f.nodes.on != "local" {
 		engine.Attempts, engine.Backoff = stepAttempts, firstBackoff
-	}
-	if f.nodes.sshConfig != "" {
-		engine.Leases = a.leasesReachedBy(f.nodes.sshConfig, f.store)
 	}
 	return &session{plan: plan, platform: platform, engine: engine}, nil
 }
@@ -392,10 +332,7 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{
-		Title: "starting", Command: command, Run: s.execute, Kill: s.nodes.kill,
-		Cancel: s.engine.Cancel, Skip: s.engine.Skip, Hold: s.engine.Hold, HoldAfter: s.engine.HoldAfterExperiments,
-	}
+	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.nodes.kill}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {
@@ -526,6 +463,12 @@ func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags, commands 
 
 // printVerdicts prints the table of verdicts of a run and where its records are.
 func (a *app) printVerdicts(ids []string, verdicts map[string][]checks.Verdict, dir string) {
+	claims := a.verdictTable(a.stdout, ids, verdicts)
+	fmt.Fprintf(a.stdout, "%s. Records: %s\n", tally(claims), dir)
+}
+
+// verdictTable writes the table of verdicts, and counts them.
+func (a *app) verdictTable(w io.Writer, ids []string, verdicts map[string][]checks.Verdict) map[checks.Outcome]int {
 	var list []tui.Artifact
 	claims := map[checks.Outcome]int{}
 	for _, id := range ids {
@@ -541,18 +484,18 @@ func (a *app) printVerdicts(ids []string, verdicts map[string][]checks.Verdict, 
 		}
 	}
 	if len(claims) > 0 {
-		fmt.Fprintln(a.stdout)
-		tui.Verdicts(a.stdout, list, width, a.color)
-		fmt.Fprintln(a.stdout)
+		fmt.Fprintln(w)
+		tui.Verdicts(w, list, width, a.color)
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(a.stdout, "%s. Records: %s\n", tally(claims), dir)
+	return claims
 }
 
 // tally counts the verdicts in words.
 func tally(claims map[checks.Outcome]int) string {
 	var parts []string
 	total := 0
-	for _, o := range []checks.Outcome{checks.Reproduced, checks.Partial, checks.Inconclusive, checks.NotReproduced, checks.Error, checks.Skipped} {
+	for _, o := range checks.Outcomes {
 		if n := claims[o]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o))
 			total += n

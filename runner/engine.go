@@ -18,7 +18,6 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
-	"reprise/runner/device"
 	"reprise/runner/event"
 	"reprise/runner/node"
 	"reprise/runner/store"
@@ -29,6 +28,7 @@ type Engine struct {
 	Store   *store.Store
 	Nodes   []node.Node // of one platform
 	Version string      // of this program
+	Command string      // line that makes the same run, for the log
 	Jobs    int         // steps at once on each node; 0: as many as it has cores
 	// Attempts is how often a step is tried whose node fails, each time on
 	// another node if there is one; 0 and 1: once. The first pause of a node
@@ -106,7 +106,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	}
 	log.Emit(event.RunStarted{
 		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: node.ThisMachine().Platform(),
-		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes), Folder: run.Dir, Steps: len(p.Steps),
+		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes), Folder: run.Dir, Steps: len(p.Steps), Command: e.Command,
 	})
 	log.Emit(planned(p))
 	e.control.begin()
@@ -135,29 +135,6 @@ func nodes(list []node.Node) []event.Node {
 	var out []event.Node
 	for _, n := range list {
 		out = append(out, event.Node{Name: n.Name(), Machine: n.Machine()})
-	}
-	return out
-}
-
-// planned is the plan as the log has it.
-func planned(p *Plan) event.Planned {
-	steps := map[ExperimentID][]string{}
-	for _, s := range p.Steps {
-		id := ExperimentID{s.Artifact, s.Experiment}
-		steps[id] = append(steps[id], s.ID)
-	}
-	var out event.Planned
-	for _, m := range p.Artifacts {
-		for _, id := range m.ExperimentIDs() {
-			at := ExperimentID{m.Artifact, id}
-			e := event.PlannedExperiment{Artifact: m.Artifact, Experiment: id, Title: m.Experiments[id].Title, Left: p.Left[at], Steps: steps[at]}
-			for _, claim := range m.ClaimIDs() {
-				if c := m.Claims[claim]; c.Experiment == id {
-					e.Claims = append(e.Claims, event.PlannedClaim{Claim: claim, Statement: c.Statement, Source: c.Source})
-				}
-			}
-			out.Experiments = append(out.Experiments, e)
-		}
 	}
 	return out
 }
@@ -368,7 +345,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 			continue
 		}
 		o := x.outcomes[s.ID]
-		if s.Exclusive || s.Shell != nil {
+		if s.measures() {
 			measured = append(measured, o)
 		}
 		in.Observations = append(in.Observations, o.observations...)
@@ -524,19 +501,6 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
 		command.Env = append(command.Env, shellEnv(s)...)
 	}
-	if len(s.Devices) > 0 {
-		env, chosen, err := devices(ctx, o.place.Node, s.Devices)
-		var lacking *device.Error
-		switch {
-		case errors.As(err, &lacking):
-			return fail(event.ConfigurationFailure, err)
-		case err != nil:
-			o.nodeFailed = true
-			return fail(event.InfrastructureFailure, err)
-		}
-		command.Env = append(command.Env, env...)
-		command.Note(chosen)
-	}
 	r, err := o.place.Run(ctx, command)
 	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
 		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS
@@ -552,7 +516,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			}
 			return nil
 		}
-		end.Tail = tail(filepath.Join(a.Dir, store.StderrFile))
+		end.Tail = store.Tail(filepath.Join(a.Dir, store.StderrFile))
 		if n := len(end.Tail); s.Builtin != nil && r.End == node.Exited && n > 0 {
 			err = fmt.Errorf("%w: %s", err, strings.TrimPrefix(end.Tail[n-1], "reprise: error: "))
 		}
@@ -614,33 +578,6 @@ func failure(r node.Result, s *Step) error {
 		return fmt.Errorf("used more memory than its limit of %v", artifacts.Size(s.Memory))
 	}
 	return errors.New(string(r.End))
-}
-
-// devices finds on a node what a step may overwrite, and gives the variables
-// that tell it. It is asked anew for every step: what was free may be in use.
-func devices(ctx context.Context, n node.Node, wants map[string]artifacts.Device) (env []string, said string, err error) {
-	inventory, knows := n.(node.Inventory)
-	if !knows {
-		return nil, "", fmt.Errorf("%s cannot say which disks it has", n.Name())
-	}
-	have, err := inventory.Devices(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	chosen, err := device.Choose(wants, have)
-	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
-	}
-	var parts []string
-	for _, name := range sortedStrings(chosen) {
-		var paths, described []string
-		for _, d := range chosen[name] {
-			paths, described = append(paths, d.Path), append(described, d.String())
-		}
-		env = append(env, "REPRISE_DEVICE_"+strings.ToUpper(name)+"="+strings.Join(paths, " "))
-		parts = append(parts, name+": "+strings.Join(described, ", "))
-	}
-	return env, "may overwrite " + strings.Join(parts, "; "), nil
 }
 
 // SourceVariable is the environment variable under which a step finds a
@@ -734,25 +671,4 @@ func copyAll(from, to string) error {
 		return err
 	}
 	return os.WriteFile(to, data, info.Mode().Perm())
-}
-
-// tail gives the last lines of a log.
-func tail(path string) []string {
-	const most, bytes = 10, 8 << 10
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil
-	}
-	data := make([]byte, min(info.Size(), bytes))
-	n, _ := f.ReadAt(data, info.Size()-int64(len(data)))
-	lines := strings.Split(strings.TrimRight(string(data[:n]), "\n"), "\n")
-	if len(lines) == 1 && lines[0] == "" {
-		return nil
-	}
-	return lines[max(0, len(lines)-most):]
 }

@@ -3,7 +3,6 @@ package tui
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,8 +24,7 @@ type logsPane struct {
 	search filter
 	follow bool
 	wrap   bool
-	read   func(path string, most int64) ([]byte, int64, error) // nil: from this machine's files
-	stderr int                                                  // 0: whichever has something to say; 1 stdout, 2 stderr
+	stderr int // 0: whichever has something to say; 1 stdout, 2 stderr
 
 	text   logText
 	asked  time.Time
@@ -65,11 +63,7 @@ func (p *logsPane) show(s *Step) {
 
 // load reads the log if it may have grown since; it runs beside the UI.
 func (p *logsPane) load(now time.Time) tea.Cmd {
-	again := 300 * time.Millisecond
-	read := readTail
-	if p.read != nil {
-		again, read = 3*time.Second, p.read // from another machine
-	}
+	const again = 300 * time.Millisecond
 	s := p.step
 	if s == nil || s.Log == "" {
 		return nil
@@ -84,10 +78,10 @@ func (p *logsPane) load(now time.Time) tea.Cmd {
 	if want == 0 && s.State == Failed {
 		want = 2
 	}
-	return func() tea.Msg { return readLog(folder, want, read) }
+	return func() tea.Msg { return readLog(folder, want) }
 }
 
-func readLog(folder string, want int, read func(string, int64) ([]byte, int64, error)) logText {
+func readLog(folder string, want int) logText {
 	var names []string
 	switch want {
 	case 1:
@@ -99,9 +93,8 @@ func readLog(folder string, want int, read func(string, int64) ([]byte, int64, e
 	}
 	var t logText
 	for _, name := range names {
-		data, size, err := read(filepath.Join(folder, name), logBytes)
-		t = logText{folder: folder, stream: name, size: size, err: err}
-		t.lines, t.cut = logLines(data, size)
+		t = readTail(filepath.Join(folder, name))
+		t.folder, t.stream = folder, name
 		if len(t.lines) > 0 {
 			break
 		}
@@ -109,43 +102,39 @@ func readLog(folder string, want int, read func(string, int64) ([]byte, int64, e
 	return t
 }
 
-// readTail reads the end of a file of this machine.
-func readTail(path string, most int64) ([]byte, int64, error) {
+func readTail(path string) (t logText) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, err
+		t.err = err
+		return t
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		t.err = err
+		return t
 	}
-	data := make([]byte, min(info.Size(), most))
-	n, err := f.ReadAt(data, info.Size()-int64(len(data)))
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return data[:n], info.Size(), err
-}
-
-// logLines cuts the end of a log into lines that can be shown.
-func logLines(data []byte, size int64) (lines []string, cut bool) {
-	text := string(data)
-	if cut = int64(len(data)) < size; cut {
+	t.size = info.Size()
+	from := max(0, t.size-logBytes)
+	data := make([]byte, t.size-from)
+	n, _ := f.ReadAt(data, from)
+	text := string(data[:n])
+	if from > 0 {
+		t.cut = true
 		_, text, _ = strings.Cut(text, "\n")
 	}
 	if text == "" {
-		return nil, cut
+		return t
 	}
-	lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	for i, line := range lines {
+	t.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i, line := range t.lines {
 		const longest = 4096
 		if len(line) > longest {
 			line = line[:longest] + "…"
 		}
-		lines[i] = clean(line)
+		t.lines[i] = clean(line)
 	}
-	return lines, cut
+	return t
 }
 
 // take shows a log that was read.

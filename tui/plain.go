@@ -173,21 +173,7 @@ func Progress(v event.StepProgress, elapsed time.Duration) string {
 }
 
 // Glyph is the sign of an outcome; it always stands beside the word.
-func Glyph(o checks.Outcome) string {
-	switch o {
-	case checks.Reproduced:
-		return "✓"
-	case checks.Partial:
-		return "◐"
-	case checks.NotReproduced:
-		return "✗"
-	case checks.Inconclusive:
-		return "?"
-	case checks.Error:
-		return "!"
-	}
-	return "–"
-}
+func Glyph(o checks.Outcome) string { return o.Glyph() }
 
 func memory(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 

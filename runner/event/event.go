@@ -38,6 +38,7 @@ type RunStarted struct {
 	Nodes     []Node   `json:"nodes"`  // that steps run on
 	Folder    string   `json:"folder"` // of the run's records
 	Steps     int      `json:"steps"`
+	Command   string   `json:"command,omitempty"` // line that makes the same run
 }
 
 // Node is a machine that steps run on.
@@ -49,7 +50,29 @@ type Node struct {
 // Planned lays out what a run is going to do, so that whoever shows it can
 // show what is still to come. It follows RunStarted.
 type Planned struct {
+	About       []PlannedArtifact   `json:"about,omitempty"`
 	Experiments []PlannedExperiment `json:"experiments"`
+}
+
+// PlannedArtifact is what a run is of: the paper and the sources, as the
+// manifest has them.
+type PlannedArtifact struct {
+	Artifact string          `json:"artifact"`
+	Title    string          `json:"title"`
+	Venue    string          `json:"venue,omitempty"`
+	DOI      string          `json:"doi,omitempty"`
+	URL      string          `json:"url,omitempty"` // of the paper
+	Authors  []string        `json:"authors,omitempty"`
+	License  string          `json:"license,omitempty"`
+	Manifest string          `json:"manifest_sha256,omitempty"`
+	Sources  []PlannedSource `json:"sources,omitempty"`
+}
+
+// PlannedSource is code or data that steps use.
+type PlannedSource struct {
+	Name string `json:"name"`
+	From string `json:"from"`          // address of the repository or archive, or path
+	Pin  string `json:"pin,omitempty"` // commit or SHA-256; "" for a path
 }
 
 // PlannedExperiment is one experiment of a run: its steps in order and the
@@ -61,6 +84,13 @@ type PlannedExperiment struct {
 	Left       string         `json:"left,omitempty"` // why it is not run
 	Steps      []string       `json:"steps,omitempty"`
 	Claims     []PlannedClaim `json:"claims,omitempty"`
+	// Params are the parameters that all its points share, Axes the values of
+	// those that make the points.
+	Params map[string]string   `json:"params,omitempty"`
+	Axes   map[string][]string `json:"axes,omitempty"`
+	// Measured says that what it observes depends on the machine and on what
+	// else ran there, as a simulation's results do not.
+	Measured bool `json:"measured,omitempty"`
 }
 
 // PlannedClaim is a claim before its verdict.
@@ -168,18 +198,9 @@ type Leased struct {
 	Nodes    int       `json:"nodes"`
 	Starts   time.Time `json:"starts"`
 	Ends     time.Time `json:"ends"`
-	PerHour  float64   `json:"per_node_hour"`  // cost, in Unit
-	Unit     string    `json:"unit"`           // SU: service units
-	Keep     bool      `json:"keep,omitempty"` // stays when the run ends
+	PerHour  float64   `json:"per_node_hour"` // cost, in Unit
+	Unit     string    `json:"unit"`          // SU: service units
 	Released bool      `json:"released,omitempty"`
-}
-
-// Cost is what the lease has cost by a time, in its unit.
-func (l Leased) Cost(now time.Time) float64 {
-	if now.After(l.Ends) {
-		now = l.Ends
-	}
-	return max(0, now.Sub(l.Starts).Hours()) * l.PerHour * float64(l.Nodes)
 }
 
 // Judged is the verdict on one claim.
