@@ -71,6 +71,30 @@ type Platform struct {
 	Image    string   `yaml:"image" doc:"operating-system image (chameleon)"`
 	Count    int      `yaml:"count" doc:"number of machines; 1 when absent"`
 	Hours    float64  `yaml:"hours" doc:"length of the lease (chameleon)"`
+	UserData string   `yaml:"user_data" doc:"what cloud-init does at the first boot (chameleon)"`
+	// What the platform demands holds for the experiments whose profile names
+	// it, wherever they run.
+	Devices map[string]Device `yaml:"devices" keys:"[a-z][a-z0-9_]*" doc:"block devices that experiments on it may overwrite, by name; a shell step finds their paths, separated by spaces, at REPRISE_DEVICE_NAME"`
+	Prepare []Preparation     `yaml:"prepare" doc:"what is done on every machine, in order and once, before the first step; never on the machine that reprise runs on"`
+}
+
+// Device is a kind of block device and how many of it are needed.
+type Device struct {
+	Model string `yaml:"model" doc:"pattern (* and ?) for the kernel's model string, for example *MZWLJ1T9*; any model when absent"`
+	Kind  string `yaml:"kind" enum:"nvme,ssd,hdd" doc:"how it is attached and what it is made of: nvme, another ssd, or hdd"`
+	Size  Size   `yaml:"size" doc:"smallest size"`
+	Count int    `yaml:"count" doc:"number of such devices; 1 when absent"`
+}
+
+// Preparation is one step that makes a machine ready: packages, a script, or a
+// restart.
+type Preparation struct {
+	Name     string   `yaml:"name" required:"true" pattern:"[A-Za-z0-9][A-Za-z0-9._-]*" doc:"name of the step, unique in its platform"`
+	Packages []string `yaml:"packages" doc:"packages of the machine's distribution, name or name=version"`
+	Sh       string   `yaml:"sh" doc:"script for sh -eu"`
+	Sources  []string `yaml:"sources" doc:"names of the sources the script uses; it finds each at REPRISE_SOURCE_NAME"`
+	Reboot   string   `yaml:"reboot" doc:"restart the machine; its kernel (uname -r) must then match this pattern. Nothing is done where it does already"`
+	Timeout  Duration `yaml:"timeout" doc:"time limit; 30m when absent"`
 }
 
 // Experiment is one experiment: a command or built-in run at every point of a

@@ -34,6 +34,9 @@ func (d *decoder) validate(m *Manifest) {
 	if d.keys["reprise"] != nil && !d.broken("reprise") && m.Version != formatVersion {
 		d.errorf("reprise", fmt.Sprintf("this reprise reads version %d", formatVersion), "version %d of the manifest format is not known", m.Version)
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
+		d.platform(m, name)
+	}
 	for _, id := range m.ExperimentIDs() {
 		d.experiment(m, id)
 	}
@@ -55,6 +58,57 @@ func (d *decoder) validate(m *Manifest) {
 		}
 	}
 }
+
+// platform checks what a platform demands of its machines.
+func (d *decoder) platform(m *Manifest, name string) {
+	p, at := m.Platforms[name], "platforms."+name
+	for _, device := range slices.Sorted(maps.Keys(p.Devices)) {
+		v, at := p.Devices[device], at+".devices."+device
+		if _, err := path.Match(v.Model, ""); err != nil {
+			d.errorf(at+".model", "* stands for any text, ? for one character", "model %q is no pattern", v.Model)
+		}
+		if v.Count < 0 {
+			d.errorf(at+".count", "", "count is below 0")
+		}
+		if v.Model == "" && v.Kind == "" && v.Size == 0 {
+			d.errorfKey(at, "say model, kind or size", "any disk of the machine would do, and be overwritten")
+		}
+	}
+	if p.Provider == "local" && len(p.Prepare) > 0 {
+		d.errorfKey(at+".prepare", "say in the artifact's page what a person has to install", "the machine that reprise runs on is never prepared")
+	}
+	named := map[string]bool{}
+	for i, step := range p.Prepare {
+		at := fmt.Sprintf("%s.prepare[%d]", at, i)
+		if named[step.Name] {
+			d.errorf(at+".name", "", "two steps of the preparation are named %q", step.Name)
+		}
+		named[step.Name] = true
+		kinds := 0
+		for _, has := range []bool{len(step.Packages) > 0, step.Sh != "", step.Reboot != ""} {
+			if has {
+				kinds++
+			}
+		}
+		if kinds != 1 && !d.broken(at) {
+			d.errorf(at, "", "%s has to give one of packages, sh and reboot, and gives %d", step.Name, kinds)
+		}
+		for j, pkg := range step.Packages {
+			if !packageName.MatchString(pkg) {
+				d.errorf(fmt.Sprintf("%s.packages[%d]", at, j), "write name or name=version", "%q names no package", pkg)
+			}
+		}
+		if _, err := path.Match(step.Reboot, ""); err != nil {
+			d.errorf(at+".reboot", "* stands for any text, ? for one character", "reboot %q is no pattern", step.Reboot)
+		}
+		for j, s := range step.Sources {
+			reference(d, fmt.Sprintf("%s.sources[%d]", at, j), s, "source", "sources", m.Sources)
+		}
+	}
+}
+
+// packageName is what may be handed to a package manager as a name.
+var packageName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_:-]*(=[A-Za-z0-9.+:~*-]+)?$`)
 
 // labels reports labels of a claim's checks that no observation of the
 // experiment can carry. A built-in experiment adds labels of its own, which
@@ -139,6 +193,9 @@ func (d *decoder) experiment(m *Manifest, id string) {
 	for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
 		if p := e.Profiles[name]; p.Platform != "" {
 			reference(d, at+".profiles."+name+".platform", p.Platform, "platform", "platforms", m.Platforms)
+			if len(m.Platforms[p.Platform].Devices) > 0 && !e.Exclusive {
+				d.errorfKey(at+".profiles."+name+".platform", "set exclusive: true", "steps that overwrite the devices of %s must not run beside each other", p.Platform)
+			}
 		}
 	}
 	d.matrix(e, at+".matrix")

@@ -20,11 +20,15 @@ type Plan struct {
 	Site               Site
 	NodeType           string
 	Nodes              []string // uids of the nodes to lease; any of NodeType when empty
-	Image              string
-	Count              int
-	Lease              time.Duration
-	Estimate           []Line // what Lease is made of
-	Warnings           []string
+	// Devices are those that the nodes have to have; which nodes have them is
+	// found out before the lease is made.
+	Devices  map[string]artifacts.Device
+	UserData string // for cloud-init
+	Image    string
+	Count    int
+	Lease    time.Duration
+	Estimate []Line // what Lease is made of
+	Warnings []string
 }
 
 // Line is one line of an estimate.
@@ -66,13 +70,15 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 	}
 	p := Plan{
 		Artifact: m.Artifact, Platform: name, Site: site, NodeType: platform.NodeType, Nodes: r.Nodes,
-		Image: platform.Image, Count: max(platform.Count, 1),
+		Image: platform.Image, Count: max(platform.Count, 1), UserData: platform.UserData,
 	}
 	switch {
 	case site.Leases != "hosts":
 		return Plan{}, fmt.Errorf("%s leases no whole hosts, which is all that reprise asks for", site.Name)
 	case p.NodeType == "" && len(p.Nodes) == 0:
 		return Plan{}, fmt.Errorf("platform %s of %s names no node_type", name, m.Artifact)
+	case len(platform.Devices) > 0 && len(p.Nodes) == 0 && site.Reference == "":
+		return Plan{}, fmt.Errorf("platform %s of %s asks for devices, and %s has no reference API that says which nodes have them: name nodes with --node", name, m.Artifact, site.Name)
 	case p.Image == "":
 		return Plan{}, fmt.Errorf("platform %s of %s names no image", name, m.Artifact)
 	case len(p.Nodes) > 0 && len(p.Nodes) < p.Count:
@@ -111,6 +117,9 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 	for _, id := range m.ExperimentIDs() {
 		profile, has := m.Experiments[id].Profiles[r.Profile]
 		if has && (r.Whole || profile.Platform == p.Platform) && (len(r.Only) == 0 || slices.Contains(r.Only, id)) {
+			if profile.Platform == p.Platform {
+				p.Devices = platform.Devices
+			}
 			budgets = append(budgets, Line{time.Duration(profile.Compute).Hours(), fmt.Sprintf("%s: compute budget of its %s profile, %s", id, r.Profile, profile.Compute)})
 		}
 	}
@@ -215,13 +224,19 @@ type Call struct {
 
 // Calls lists what Up does to an empty project and then Down, in order.
 func (p Plan) Calls() (up, down []Call) {
-	up = []Call{
-		{"POST", "identity", "/v3/auth/tokens", "log in"},
-		{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s, with %d floating IP(s) of %s", p.Count, p.hosts(), hoursText(p.Lease), p.Count, p.Site.PublicNetwork)},
-		{"POST", "compute", "/os-keypairs", "the public half of a key pair made for this"},
+	up = []Call{{"POST", "identity", "/v3/auth/tokens", "log in"}}
+	if p.resolves() {
+		up = append(up, Call{"GET", "reference", p.Site.Reference, "which nodes of type " + p.NodeType + " have the devices; these are leased by uid"})
+	}
+	up = append(up,
+		Call{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s, with %d floating IP(s) of %s", p.Count, p.hosts(), hoursText(p.Lease), p.Count, p.Site.PublicNetwork)},
+		Call{"POST", "compute", "/os-keypairs", "the public half of a key pair made for this"})
+	data := ""
+	if p.UserData != "" {
+		data = ", with user data"
 	}
 	for i := range p.Count {
-		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, on the reserved hosts", i, p.Site.Flavor, p.Image, p.Site.Network)})
+		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, on the reserved hosts%s", i, p.Site.Flavor, p.Image, p.Site.Network, data)})
 	}
 	for i := range p.Count {
 		up = append(up, Call{"PUT", "network", "/v2.0/floatingips/*", fmt.Sprintf("a reserved address for node %d", i)})

@@ -29,6 +29,7 @@ type Site struct {
 	ExtendWithin  time.Duration `yaml:"extend_within"`
 	SUPerHour     float64       `yaml:"su_per_hour"`
 	Poll          time.Duration `yaml:"poll"`
+	Reference     string        `yaml:"reference"`
 }
 
 //go:embed sites.yaml

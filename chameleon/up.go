@@ -85,7 +85,12 @@ func (p *Provider) Up(ctx context.Context, plan Plan, o UpOptions) (*Deployment,
 	return d, nil
 }
 
-func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOptions) error {
+func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOptions) (err error) {
+	if plan.resolves() && o.Lease == "" {
+		if plan, err = p.resolve(ctx, plan); err != nil {
+			return err
+		}
+	}
 	public, err := p.networkID(ctx, plan.Site.PublicNetwork)
 	if err != nil {
 		return err
@@ -113,7 +118,7 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	for i := range booted {
 		if booted[i], err = p.server(ctx, d, i, servers.CreateOpts{
 			ImageRef: image, FlavorRef: flavor, Networks: []servers.Network{{UUID: private}},
-			Metadata: map[string]string{"reprise": d.Name},
+			Metadata: map[string]string{"reprise": d.Name}, UserData: []byte(plan.UserData),
 		}, reservationOf(lease, "physical:host")); err != nil {
 			return err
 		}

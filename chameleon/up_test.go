@@ -254,3 +254,32 @@ func TestInterruptReleasesEverything(t *testing.T) {
 		})
 	}
 }
+
+// TestDevicesChooseTheNodes leases, of two nodes of one type, the one that has
+// the drives, by its uid.
+func TestDevicesChooseTheNodes(t *testing.T) {
+	b := newBed(t)
+	p := b.provider(t)
+	m := manifest(artifacts.Platform{NodeType: "compute_nvme", Image: "CC-Ubuntu22.04", Hours: 2, UserData: "#cloud-config\n", Devices: map[string]artifacts.Device{"pair": {Model: "*mzwlj1t9*", Kind: "nvme", Size: 1e12, Count: 2}}})
+	m.Experiments = map[string]artifacts.Experiment{"E1": {Profiles: map[string]artifacts.Profile{"paper": {Platform: "pair"}, "kick": {}}}}
+	plan, err := NewPlan(m, b.sites, Request{Profile: "kick", Whole: true})
+	require.NoError(t, err)
+	require.Empty(t, plan.Devices, "an experiment that does not name the platform needs no drives of it")
+	plan, err = NewPlan(m, b.sites, Request{Profile: "paper"})
+	require.NoError(t, err)
+	up, _ := plan.Calls()
+	require.Equal(t, "reference", up[1].Service)
+	d, err := p.Up(t.Context(), plan, UpOptions{})
+	require.NoError(t, err, b.heard())
+	require.Contains(t, b.heard(), "1 of the 2 nodes of type compute_nvme have 2 × nvme *mzwlj1t9* of at least 1.00 TB: uid-node2")
+	own, err := p.ownLeases(t.Context(), d.Name)
+	require.NoError(t, err)
+	require.Contains(t, own[0].Reservations[0].ResourceProperties+own[0].Reservations[1].ResourceProperties, `["=","$uid","uid-node2"]`)
+	require.NoError(t, p.Down(d))
+
+	plan.Count = 2
+	_, err = p.Up(t.Context(), plan, UpOptions{})
+	require.Equal(t, NoHosts, KindOf(err))
+	require.ErrorContains(t, err, "1 of the 2 nodes of type compute_nvme at CHI@Test have 2 × nvme *mzwlj1t9* of at least 1.00 TB, and 2 are needed; for example: device pair: 2 ×")
+	require.Empty(t, b.Left())
+}

@@ -3,6 +3,7 @@ package cmd
 // The artifacts' built-in experiments register themselves.
 import (
 	_ "reprise/artifacts/codesign"
+	_ "reprise/artifacts/glogue"
 	_ "reprise/artifacts/heimdall"
 	_ "reprise/artifacts/wearlevel"
 )

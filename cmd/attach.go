@@ -35,6 +35,7 @@ func (f *watchFlags) add(c *cobra.Command) {
 
 func (a *app) attachCommand() *cobra.Command {
 	var f watchFlags
+	var there elsewhere
 	c := &cobra.Command{
 		Use:   "attach [RUN]",
 		Short: "Follow a run that another process executes",
@@ -42,9 +43,15 @@ func (a *app) attachCommand() *cobra.Command {
 beginning of one, latest (which it is by default), or the path of an event log.
 Leaving does not disturb the run.
 
+With --on ssh:[user@]host the run is one of another machine: reprise is copied
+there, reads the log and the steps' own logs, and leaves nothing behind but
+itself in ~/.cache/reprise. --remote-store names the folder of runs there, where
+it is not the user's.
+
 The exit code is the run's own; 0 when you leave before it ends.`,
 		Example: `  reprise attach                       the latest run
   reprise attach 20261122-2006         the run whose id begins like this
+  reprise attach --on ssh:me@lab       the latest run of another machine
   ssh lab reprise attach --json latest | reprise attach --plain -`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,11 +62,11 @@ The exit code is the run's own; 0 when you leave before it ends.`,
 			if ref == "-" && !f.json {
 				f.plain = true // standard input is taken
 			}
-			id, path, err := a.findRun(ref, f.store)
+			job, err := a.attachJob(cmd.Context(), ref, f.store, there)
 			if err != nil {
 				return err
 			}
-			end, err := a.watch(cmd.Context(), f, followJob(id, path))
+			end, err := a.watch(cmd.Context(), f, job)
 			switch {
 			case err != nil:
 				return fail(ExitInfrastructure, err)
@@ -72,7 +79,20 @@ The exit code is the run's own; 0 when you leave before it ends.`,
 		},
 	}
 	f.add(c)
+	there.flags(c)
 	return c
+}
+
+// attachJob makes the job that follows a run, of this machine or another.
+func (a *app) attachJob(ctx context.Context, ref, storeFlag string, there elsewhere) (*tui.Job, error) {
+	if there.on != "" {
+		return a.followElsewhere(ctx, ref, there)
+	}
+	id, path, err := a.findRun(ref, storeFlag)
+	if err != nil {
+		return nil, err
+	}
+	return followJob(id, path), nil
 }
 
 // findRun finds the event log of a recorded run.

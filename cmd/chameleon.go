@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon"
+	"reprise/runner/device"
 )
 
 func (a *app) chameleonCommand() *cobra.Command {
@@ -371,6 +373,9 @@ func (a *app) printTestbedPlan(w io.Writer, p chameleon.Plan) {
 		what = strings.Join(p.Nodes, " or ")
 	}
 	fmt.Fprintf(w, "%s, platform %s: %d × %s at %s, image %s\n", p.Artifact, p.Platform, p.Count, what, p.Site.Name, p.Image)
+	for _, name := range slices.Sorted(maps.Keys(p.Devices)) {
+		fmt.Fprintf(w, "device %s: %s; nodes that have them are found through %s, and what has come is checked before every step\n", name, device.Describe(p.Devices[name]), p.Site.Reference)
+	}
 	rate := float64(p.Count) * p.Site.SUPerHour
 	for _, l := range p.Estimate {
 		fmt.Fprintf(w, "  %7.2f h  %7.2f SU  %s\n", l.Hours, l.Hours*rate, l.What)

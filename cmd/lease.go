@@ -15,6 +15,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon"
+	"reprise/runner/event"
 )
 
 // leaseFlags say how run leases the machines of --on chameleon.
@@ -160,6 +161,47 @@ func (l *leased) connect(ctx context.Context, f runFlags) (nodes, error) {
 	return l.app.openSSH(ctx, targets, way)
 }
 
+// events gives the lease as the run's events have it, from its record: the
+// lease is prolonged while the run goes on.
+func (l *leased) events() []event.Leased {
+	d, err := l.provider.Records.Read(l.deployment.Name)
+	if err != nil {
+		return nil
+	}
+	return []event.Leased{leaseEvent(d, l.provider.Cloud.Site)}
+}
+
+func leaseEvent(d *chameleon.Deployment, site chameleon.Site) event.Leased {
+	return event.Leased{
+		Name: d.Name, Site: d.Site, Nodes: len(d.Nodes), Starts: d.Starts, Ends: d.Ends, PerHour: site.SUPerHour, Unit: "SU", Keep: d.Keep || d.Borrowed,
+	}
+}
+
+// leasesReachedBy lists the leases on this machine's record whose nodes an ssh
+// configuration is for.
+func (a *app) leasesReachedBy(config, store string) func() []event.Leased {
+	return func() []event.Leased {
+		records, err := a.records(store)
+		if err != nil {
+			return nil
+		}
+		sites, err := a.sites()
+		if err != nil {
+			return nil
+		}
+		list, _, _ := records.List()
+		var out []event.Leased
+		for _, d := range list {
+			if site, err := chameleon.FindSite(sites, d.Site); err == nil && d.ConfigFile() == config {
+				e := leaseEvent(d, site)
+				e.Keep = true // by reprise up; the run does not release it
+				out = append(out, e)
+			}
+		}
+		return out
+	}
+}
+
 // say tells what happens to the lease, or keeps it until the screen is free.
 func (l *leased) say(message string) {
 	l.mu.Lock()
@@ -246,6 +288,7 @@ func (a *app) printLeasedRun(s *session, f runFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "over SSH, to each of %d node(s) as %s: this program is copied there, and what the steps need\n", plan.Count, plan.Site.User)
+	a.printPreparations(s)
 	fmt.Fprintln(a.stdout, "steps, in order:")
 	if err := a.printPlan(s.plan, s.engine.Store, f, true); err != nil {
 		return err

@@ -46,6 +46,15 @@ func (ns nodes) kill() {
 	wait.Wait()
 }
 
+// names lists the nodes.
+func (ns nodes) names() string {
+	var list []string
+	for _, n := range ns {
+		list = append(list, n.Name())
+	}
+	return strings.Join(list, ", ")
+}
+
 func (ns nodes) close() {
 	for _, n := range ns {
 		if c, is := n.(interface{ Close() error }); is {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"reprise/runner/event"
 	"reprise/runner/node/nodetest"
 )
 
@@ -227,4 +228,65 @@ func TestRunOnNoHost(t *testing.T) {
 	require.Contains(t, bad, "reprise: error: the key of")
 	require.Contains(t, bad, "has changed")
 	require.Contains(t, bad, "reprise: hint: if the host was installed anew: ssh-keygen -f ")
+}
+
+// TestAttachOverSSH follows a run of another machine while it goes on, and
+// reads a step's log from there.
+func TestAttachOverSSH(t *testing.T) {
+	host := nodetest.StartSSHD(t)
+	config := sshConfig(t, host)
+	dir, there := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), []byte(`
+reprise: 1
+artifact: far
+title: t
+experiments:
+  E1:
+    title: t
+    profiles: {kick: {compute: 60s}}
+    run: [{name: a, sh: "echo far away; while [ ! -e `+dir+`/go ]; do sleep 0.1; done"}]
+`), 0o644))
+	running := exec.Command("reprise", "run", dir, "--headless", "--store", there)
+	running.Env = append(os.Environ(), "CI=1")
+	require.NoError(t, running.Start())
+	require.Eventually(t, func() bool {
+		logs, _ := filepath.Glob(filepath.Join(there, "runs", "*", "events.jsonl"))
+		if len(logs) != 1 {
+			return false
+		}
+		data, _ := os.ReadFile(logs[0])
+		return bytes.Contains(data, []byte("step_started"))
+	}, 20*time.Second, 20*time.Millisecond)
+
+	at := elsewhere{on: "ssh:host1", sshConfig: config, store: there}
+	a := &app{getenv: os.Getenv, now: time.Now}
+	job, err := a.followElsewhere(t.Context(), "latest", at)
+	require.NoError(t, err)
+	var kinds []string
+	require.NoError(t, job.Run(t.Context(), func(e event.Event) {
+		kinds = append(kinds, e.Payload.Kind())
+		if v, is := e.Payload.(event.StepStarted); is {
+			var data []byte
+			require.Eventually(t, func() bool {
+				var size int64
+				var err error
+				data, size, err = job.ReadLog(filepath.Join(v.Log, "stdout.log"), 8)
+				return err == nil && size == 9
+			}, 20*time.Second, 50*time.Millisecond)
+			require.Equal(t, "ar away\n", string(data))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o644))
+		}
+	}))
+	require.Contains(t, kinds, "run_finished")
+	require.NoError(t, running.Wait())
+
+	code, out, _ := reprise(t, nil, "attach", "--plain", "--on", "ssh:host1", "--ssh-config", config, "--remote-store", there)
+	require.Zero(t, code)
+	require.Contains(t, out, "far/E1/a done")
+
+	code, _, bad := reprise(t, nil, "attach", "1999", "--plain", "--on", "ssh:host1", "--ssh-config", config, "--remote-store", there)
+	require.Equal(t, ExitInfrastructure, code)
+	require.Contains(t, bad, `no run "1999"`)
+	code, _, _ = reprise(t, nil, "attach", "--on", "elsewhere")
+	require.Equal(t, ExitUsage, code)
 }

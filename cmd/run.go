@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -157,9 +159,11 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		if s.lease != nil {
 			return a.printLeasedRun(s, f)
 		}
+		if !f.json {
+			a.printPreparations(s)
+		}
 		return a.printPlan(s.plan, s.engine.Store, f, false)
 	}
-	do := func(ctx context.Context) error { return a.show(ctx, s, args, f) }
 	switch {
 	case s.lease != nil && len(s.experimentsToRun()) > 0:
 		held, bad := a.lease(cmd.Context(), *s.lease, f)
@@ -167,16 +171,24 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 			return bad
 		}
 		if err = s.on(held.nodes); err == nil {
-			held.quiet(a.interactive() && !f.headless && !f.json)
-			err = held.attend(cmd.Context(), do)
-			held.quiet(false)
+			s.engine.Leases = held.events
+			err = held.attend(cmd.Context(), func(ctx context.Context) error {
+				if err := a.ready(ctx, s); err != nil {
+					return err
+				}
+				held.quiet(a.interactive() && !f.headless && !f.json)
+				defer held.quiet(false)
+				return a.show(ctx, s, args, f)
+			})
 		}
 		err = held.release(err)
 	default:
 		if s.lease != nil {
 			fmt.Fprintln(a.stderr, "everything has been measured before; nothing is leased")
 		}
-		err = do(cmd.Context())
+		if err = a.ready(cmd.Context(), s); err == nil {
+			err = a.show(cmd.Context(), s, args, f)
+		}
 		s.nodes.close()
 	}
 	if err != nil {
@@ -198,6 +210,62 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	return nil
 }
 
+// choice is what the flags choose, as the terminal UI's form has it.
+func (f runFlags) choice(names []string) *tui.Choice {
+	c := &tui.Choice{Artifacts: names, Profile: f.profile, Only: f.only, Params: map[string]string{}, Fresh: f.fresh, On: f.nodes.on, SSHConfig: f.nodes.sshConfig}
+	for _, p := range f.params {
+		name, value, _ := strings.Cut(p, "=")
+		c.Params[name] = value
+	}
+	return c
+}
+
+// preparers make the nodes ready for what the session is going to measure, by
+// platform.
+func (s *session) preparers(say func(string)) []*runner.Preparer {
+	var list []*runner.Preparer
+	ids := s.experimentsToRun()
+	for _, m := range s.plan.Artifacts {
+		for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
+			named := func(step *runner.Step) bool {
+				return step.Artifact == m.Artifact && slices.Contains(ids, step.Experiment) && m.Experiments[step.Experiment].Profiles[s.plan.Profile].Platform == name
+			}
+			if len(m.Platforms[name].Prepare) > 0 && slices.ContainsFunc(s.plan.Steps, named) {
+				list = append(list, &runner.Preparer{Manifest: m, Platform: name, Fetch: s.engine.Fetch, Say: say})
+			}
+		}
+	}
+	return list
+}
+
+// ready prepares the session's nodes.
+func (a *app) ready(ctx context.Context, s *session) error {
+	for _, p := range s.preparers(func(message string) { fmt.Fprintln(a.stderr, message) }) {
+		if err := p.Prepare(ctx, s.nodes); err != nil {
+			if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+				return fail(ExitInterrupted, err)
+			}
+			return fail(ExitInfrastructure, err)
+		}
+	}
+	return nil
+}
+
+// printPreparations shows what would be done to the nodes first.
+func (a *app) printPreparations(s *session) {
+	for _, p := range s.preparers(nil) {
+		fmt.Fprintf(a.stdout, "preparation of each machine of platform %s, unless it has been done there:\n", p.Platform)
+		for _, step := range p.Manifest.Platforms[p.Platform].Prepare {
+			if step.Reboot != "" {
+				fmt.Fprintf(a.stdout, "  %s: restart, unless uname -r is %s; it has to be then\n", step.Name, step.Reboot)
+				continue
+			}
+			fmt.Fprintf(a.stdout, "  %s\n", step.Name)
+			indented(a.stdout, runner.Script(step))
+		}
+	}
+}
+
 // show executes the session where somebody can watch it.
 func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (err error) {
 	a.onForcedExit(s.nodes.kill)
@@ -206,7 +274,14 @@ func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (
 		lines := json.NewEncoder(a.stdout)
 		return s.execute(ctx, func(e event.Event) { _ = lines.Encode(e) })
 	case a.interactive() && !f.headless:
-		return a.live(ctx, f.looks, tui.Options{Job: s.job(f.command(args))})
+		c := &chooser{app: a, ctx: ctx, manifests: s.plan.Artifacts, flags: f, last: s}
+		job := s.job(f.command(args))
+		if s.lease == nil { // one on a lease is over when the lease is
+			job.Choice = f.choice(s.artifacts())
+		}
+		err := a.live(ctx, f.looks, tui.Options{Job: job, Form: c.form()})
+		*s = *c.last
+		return err
 	}
 	plain := a.plain(a.stderr)
 	defer plain.Close()
@@ -310,6 +385,9 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 	if f.nodes.on != "" && f.nodes.on != "local" {
 		engine.Attempts, engine.Backoff = stepAttempts, firstBackoff
 	}
+	if f.nodes.sshConfig != "" {
+		engine.Leases = a.leasesReachedBy(f.nodes.sshConfig, f.store)
+	}
 	return &session{plan: plan, platform: platform, engine: engine}, nil
 }
 
@@ -332,7 +410,10 @@ func (s *session) artifacts() []string {
 
 // job is the session as the terminal UI runs it.
 func (s *session) job(command string) *tui.Job {
-	return &tui.Job{Title: "starting", Command: command, Run: s.execute, Cancel: s.engine.Cancel, Kill: s.nodes.kill}
+	return &tui.Job{
+		Title: "starting", Command: command, Run: s.execute, Kill: s.nodes.kill,
+		Cancel: s.engine.Cancel, Skip: s.engine.Skip, Hold: s.engine.Hold, HoldAfter: s.engine.HoldAfterExperiments,
+	}
 }
 
 func (a *app) openStore(flag string) (*store.Store, error) {

@@ -4,15 +4,19 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"reprise/artifacts"
+	"reprise/chameleon"
+	"reprise/runner/node"
 	"reprise/runner/store"
 	"reprise/tui"
 )
@@ -45,13 +49,14 @@ the recorded runs. Enter on an artifact chooses what of it to run, s starts it,
 
 // looks are the flags of commands that open the terminal UI.
 type looks struct {
-	theme string
-	still bool
+	theme        string
+	still, mouse bool
 }
 
 func (l *looks) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&l.theme, "theme", "", "colours of the terminal UI: default, light, high-contrast, colour-blind-safe or mono (default $REPRISE_THEME or by the terminal's background)")
+	flags.BoolVar(&l.mouse, "mouse", false, "the terminal UI takes the mouse: the wheel moves, a click gives a pane the focus; selecting text then needs shift")
 	flags.BoolVar(&l.still, "reduced-motion", false, "nothing in the terminal UI moves that does not have to (default $REPRISE_REDUCED_MOTION)")
 }
 
@@ -61,6 +66,7 @@ func (a *app) interactive() bool { return a.terminal && a.getenv("CI") == "" }
 // live opens the terminal UI and returns once the user has left.
 func (a *app) live(ctx context.Context, l looks, o tui.Options) error {
 	o.In, o.Out, o.Env, o.Now = a.stdin, a.stdout, os.Environ(), a.now
+	o.Mouse = l.mouse
 	o.Theme, o.Still = l.theme, l.still || a.getenv("REPRISE_REDUCED_MOTION") != ""
 	if o.Theme == "" {
 		o.Theme = a.getenv("REPRISE_THEME")
@@ -99,6 +105,112 @@ func (a *app) plain(w io.Writer) *plainPrinter {
 // Close ends the heartbeat.
 func (p *plainPrinter) Close() { close(p.stop) }
 
+// chooser is the form of the terminal UI on which a run of some manifests is
+// chosen, and the session that it has started last.
+type chooser struct {
+	app       *app
+	ctx       context.Context
+	manifests []*artifacts.Manifest
+	flags     runFlags // what is not chosen on the form
+	last      *session
+}
+
+func (c *chooser) form() *tui.Form {
+	return &tui.Form{Artifacts: c.manifests, Platforms: c.platforms, Plan: c.plan, Start: c.start}
+}
+
+func (c *chooser) session(choice tui.Choice) (*session, runFlags, error) {
+	var chosen []*artifacts.Manifest
+	for _, m := range c.manifests {
+		if slices.Contains(choice.Artifacts, m.Artifact) {
+			chosen = append(chosen, m)
+		}
+	}
+	f := c.flags
+	f.profile, f.only, f.fresh, f.params = choice.Profile, choice.Only, choice.Fresh, nil
+	f.nodes.on, f.nodes.sshConfig = choice.On, choice.SSHConfig
+	for name, value := range choice.Params {
+		f.params = append(f.params, name+"="+value)
+	}
+	sort.Strings(f.params)
+	s, err := c.app.prepare(c.ctx, chosen, f)
+	return s, f, err
+}
+
+func (c *chooser) plan(choice tui.Choice) (*tui.Preview, error) {
+	s, _, err := c.session(choice)
+	if err != nil {
+		return nil, err
+	}
+	return s.preview(), nil
+}
+
+func (c *chooser) start(choice tui.Choice) (*tui.Job, error) {
+	s, f, err := c.session(choice)
+	if err != nil {
+		return nil, err
+	}
+	if s.lease != nil && len(s.experimentsToRun()) > 0 {
+		return nil, fmt.Errorf("this leases machines for %.2f SU: leave, and run %s", s.lease.SU(), f.command(choice.Artifacts))
+	}
+	c.app.onForcedExit(s.nodes.kill)
+	c.last = s
+	return s.job(f.command(choice.Artifacts)), nil
+}
+
+// platforms lists where runs can go: this machine, what is leased, and what
+// the manifests name.
+func (c *chooser) platforms() []tui.Platform {
+	list := []tui.Platform{{On: "local", Name: "this machine", State: "here", About: node.ThisMachine().String()}}
+	sites, err := c.app.sites()
+	if err != nil {
+		list[0].About += "\n" + err.Error()
+	}
+	leased := map[string]bool{}
+	if records, err := c.app.records(c.flags.store); err == nil {
+		deployments, _, err := records.List()
+		if err != nil {
+			list[0].About += "\n" + err.Error()
+		}
+		for _, d := range deployments {
+			if !d.Ready || !d.Ends.After(c.app.now()) {
+				continue
+			}
+			leased[d.Artifact+"/"+d.Platform] = true
+			var targets []string
+			for i := range d.Nodes {
+				targets = append(targets, fmt.Sprintf("node%d", i))
+			}
+			list = append(list, tui.Platform{
+				On: "ssh:" + strings.Join(targets, ","), SSHConfig: d.ConfigFile(), Name: d.Artifact + ":" + d.Platform, State: "leased",
+				About: fmt.Sprintf("%d nodes at %s, leased until %s", len(d.Nodes), d.Site, d.Ends.Local().Format(time.DateTime)),
+			})
+		}
+	}
+	for _, m := range c.manifests {
+		for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
+			p := m.Platforms[name]
+			where := tui.Platform{Artifact: m.Artifact, Name: m.Artifact + ":" + name, State: p.Provider}
+			switch {
+			case p.Provider == "ssh":
+				where.On, where.About = "ssh:"+strings.Join(p.Hosts, ","), strings.Join(p.Hosts, ", ")
+			case p.Provider == "chameleon" && !leased[m.Artifact+"/"+name]:
+				where.On, where.State = "chameleon:"+name, "not leased"
+				where.About = fmt.Sprintf("%d × %s at %s, image %s", max(p.Count, 1), p.NodeType, p.Site, p.Image)
+				if plan, err := chameleon.NewPlan(m, sites, chameleon.Request{Platform: name, Profile: "paper"}); err == nil {
+					where.About += fmt.Sprintf("\nfor the paper profile: %.1f h, %.2f SU", plan.Lease.Hours(), plan.SU())
+				} else {
+					where.About += "\n" + err.Error()
+				}
+			default:
+				continue
+			}
+			list = append(list, where)
+		}
+	}
+	return list
+}
+
 // home opens the home screen of the terminal UI.
 func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 	manifests, err := artifacts.Embedded()
@@ -109,44 +221,10 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 	if err != nil {
 		return err
 	}
-	var last *session
-	sessionOf := func(c tui.Choice) (*session, runFlags, error) {
-		var chosen []*artifacts.Manifest
-		for _, m := range manifests {
-			if slices.Contains(c.Artifacts, m.Artifact) {
-				chosen = append(chosen, m)
-			}
-		}
-		f := runFlags{profile: c.Profile, only: c.Only, fresh: c.Fresh, store: storeFlag}
-		for name, value := range c.Params {
-			f.params = append(f.params, name+"="+value)
-		}
-		sort.Strings(f.params)
-		s, err := a.prepare(ctx, chosen, f)
-		return s, f, err
-	}
+	c := &chooser{app: a, ctx: ctx, manifests: manifests, flags: runFlags{store: storeFlag}}
 	err = a.live(ctx, l, tui.Options{Home: &tui.Home{
-		Artifacts: manifests,
-		Runs:      func() ([]*tui.Recorded, error) { return recordedRuns(kept) },
-		Plan: func(c tui.Choice) (*tui.Preview, error) {
-			s, _, err := sessionOf(c)
-			if err != nil {
-				return nil, err
-			}
-			return s.preview(), nil
-		},
-		Start: func(c tui.Choice) (*tui.Job, error) {
-			s, f, err := sessionOf(c)
-			if err != nil {
-				return nil, err
-			}
-			if s.lease != nil && len(s.experimentsToRun()) > 0 {
-				return nil, fmt.Errorf("this leases machines for %.2f SU: leave, and run %s", s.lease.SU(), f.command(c.Artifacts))
-			}
-			a.onForcedExit(s.nodes.kill)
-			last = s
-			return s.job(f.command(c.Artifacts)), nil
-		},
+		Form: *c.form(),
+		Runs: func() ([]*tui.Recorded, error) { return recordedRuns(kept) },
 		Open: func(r *tui.Recorded) *tui.Job {
 			return followJob(r.ID, filepath.Join(kept.RunDir(r.ID), store.EventsFile))
 		},
@@ -154,11 +232,16 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 	if err != nil {
 		return fail(ExitInfrastructure, err)
 	}
-	if last == nil || last.summary.Run == "" {
+	return a.verdictsOf(c.last)
+}
+
+// verdictsOf prints what the last of the runs in the terminal UI came to.
+func (a *app) verdictsOf(s *session) error {
+	if s == nil || s.summary.Run == "" {
 		return nil
 	}
-	a.printVerdicts(last.artifacts(), last.summary.Verdicts, last.summary.Dir)
-	if code := exitCode(last.summary); code != ExitOK {
+	a.printVerdicts(s.artifacts(), s.summary.Verdicts, s.summary.Dir)
+	if code := exitCode(s.summary); code != ExitOK {
 		return fail(code, nil)
 	}
 	return nil
@@ -166,7 +249,14 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 
 // preview is the plan as the home screen shows it.
 func (s *session) preview() *tui.Preview {
-	p := &tui.Preview{}
+	p := &tui.Preview{On: s.nodes.names()}
+	if s.lease != nil && len(s.experimentsToRun()) > 0 {
+		p.On = "chameleon:" + s.lease.Platform
+		p.Cost = fmt.Sprintf("lease: %d × %s at %s for %.2f h: %.2f SU", s.lease.Count, s.lease.NodeType, s.lease.Site.Name, s.lease.Lease.Hours(), s.lease.SU())
+		for _, line := range s.lease.Estimate {
+			p.Cost += fmt.Sprintf("\n  %.2f h  %s", line.Hours, line.What)
+		}
+	}
 	type experiment struct{ artifact, id string }
 	running := map[experiment]bool{}
 	for _, step := range s.plan.Steps {

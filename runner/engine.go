@@ -18,6 +18,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
+	"reprise/runner/device"
 	"reprise/runner/event"
 	"reprise/runner/node"
 	"reprise/runner/store"
@@ -501,6 +502,19 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
 		command.Env = append(command.Env, shellEnv(s)...)
 	}
+	if len(s.Devices) > 0 {
+		env, chosen, err := devices(ctx, o.place.Node, s.Devices)
+		var lacking *device.Error
+		switch {
+		case errors.As(err, &lacking):
+			return fail(event.ConfigurationFailure, err)
+		case err != nil:
+			o.nodeFailed = true
+			return fail(event.InfrastructureFailure, err)
+		}
+		command.Env = append(command.Env, env...)
+		command.Note(chosen)
+	}
 	r, err := o.place.Run(ctx, command)
 	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
 		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS
@@ -578,6 +592,33 @@ func failure(r node.Result, s *Step) error {
 		return fmt.Errorf("used more memory than its limit of %v", artifacts.Size(s.Memory))
 	}
 	return errors.New(string(r.End))
+}
+
+// devices finds on a node what a step may overwrite, and gives the variables
+// that tell it. It is asked anew for every step: what was free may be in use.
+func devices(ctx context.Context, n node.Node, wants map[string]artifacts.Device) (env []string, said string, err error) {
+	inventory, knows := n.(node.Inventory)
+	if !knows {
+		return nil, "", fmt.Errorf("%s cannot say which disks it has", n.Name())
+	}
+	have, err := inventory.Devices(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	chosen, err := device.Choose(wants, have)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
+	}
+	var parts []string
+	for _, name := range sortedStrings(chosen) {
+		var paths, described []string
+		for _, d := range chosen[name] {
+			paths, described = append(paths, d.Path), append(described, d.String())
+		}
+		env = append(env, "REPRISE_DEVICE_"+strings.ToUpper(name)+"="+strings.Join(paths, " "))
+		parts = append(parts, name+": "+strings.Join(described, ", "))
+	}
+	return env, "may overwrite " + strings.Join(parts, "; "), nil
 }
 
 // SourceVariable is the environment variable under which a step finds a

@@ -25,10 +25,11 @@ type Step struct {
 	Shell      *artifacts.ShellStep
 	Sources    map[string]artifacts.Source
 	Limit      time.Duration
-	Memory     uint64   // bytes; 0: no limit
-	Exclusive  bool     // runs alone on its node
-	After      []string // steps that must have succeeded
-	Inputs     []string // steps of the same point whose outputs it finds in its folder
+	Memory     uint64                      // bytes; 0: no limit
+	Exclusive  bool                        // runs alone on its node
+	Devices    map[string]artifacts.Device // that it may overwrite
+	After      []string                    // steps that must have succeeded
+	Inputs     []string                    // steps of the same point whose outputs it finds in its folder
 	Key        string
 	Parts      []store.Part // what Key digests
 }
@@ -189,6 +190,17 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		base += "/" + strings.Join(at, ",")
 	}
 	common := append([]store.Part{{Name: "platform", Value: platform}}, shared...)
+	demands := m.Platforms[profile.Platform]
+	if len(demands.Devices) > 0 || len(demands.Prepare) > 0 {
+		value, err := json.Marshal(struct {
+			Devices map[string]artifacts.Device
+			Prepare []artifacts.Preparation
+		}{demands.Devices, demands.Prepare})
+		if err != nil {
+			return nil, err
+		}
+		common = append(common, store.Part{Name: "machine", Value: string(value)})
+	}
 	for _, name := range slices.Sorted(maps.Keys(point.Params)) {
 		value, err := json.Marshal(point.Params[name])
 		if err != nil {
@@ -200,7 +212,7 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		return &Step{
 			ID: base, Artifact: m.Artifact, Experiment: id, Params: point.Params, Labels: labels,
 			Sources: sources, Limit: time.Duration(profile.Compute), Memory: uint64(profile.Memory),
-			Exclusive: e.Exclusive, After: slices.Clone(after), Parts: slices.Clone(common),
+			Exclusive: e.Exclusive, Devices: demands.Devices, After: slices.Clone(after), Parts: slices.Clone(common),
 		}
 	}
 	if e.Run.Builtin != "" {

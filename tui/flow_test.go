@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -172,25 +174,213 @@ func TestCancelAndRetry(t *testing.T) {
 	x.quits()
 }
 
+// wishes records what the UI asks of a run.
+type wishes struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (w *wishes) add(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = append(w.list, fmt.Sprintf(format, args...))
+}
+
+func (w *wishes) are(t *testing.T, want ...string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return slices.Equal(w.list, want)
+	}, 5*time.Second, 5*time.Millisecond, "%q", w.list)
+}
+
+func (w *wishes) grant(j *Job) *Job {
+	j.Cancel = func(step string) bool { w.add("cancel %s", step); return true }
+	j.Skip = func(steps ...string) { w.add("skip %s", strings.Join(steps, ",")) }
+	j.Hold = func(on bool) { w.add("hold %v", on) }
+	j.HoldAfter = func(on bool) { w.add("after %v", on) }
+	return j
+}
+
 func TestCancelOneStep(t *testing.T) {
 	s := newScript()
 	close(s.obey)
 	o := s.options()
-	o.Job = s.job()
-	var cancelled atomic.Value
-	o.Job.Cancel = func(step string) bool { cancelled.Store(step); return true }
+	var w wishes
+	o.Job = w.grant(s.job())
 	x := open(t, o, 80, 24)
 	x.sees("1 running", "x cancel the step") // the cursor follows what runs
 	x.press("x")
 	x.sees("? x or y: cancel and lose the work of demo/E1/c")
 	x.press("x")
-	x.sees("stopping demo/E1/c")
-	require.Equal(t, "demo/E1/c", cancelled.Load())
+	x.sees("stopping demo/E1/c and releasing its place on local; x again kills it")
+	x.press("?", "esc") // the message goes, the key stays
+	x.sees("x kill the step")
+	x.press("x")
+	x.sees("killing demo/E1/c")
+	w.are(t, "after false", "cancel demo/E1/c", "cancel demo/E1/c")
 	x.press("k")
 	x.press("x") // this one does not run
 	x.sees("1 running")
 	x.press("ctrl+c")
 	x.quits()
+}
+
+func TestSkipAndPause(t *testing.T) {
+	s := newScript()
+	close(s.obey)
+	o := s.options()
+	var w wishes
+	o.Job = w.grant(s.job())
+	x := open(t, o, 100, 24)
+	x.sees("1 running")
+	x.press("S")
+	x.sees("? S or y: skip and lose the work of demo/E1/c")
+	x.press("n", "k", "k", "k") // the experiment: what is left of it
+	x.press("S", "y")
+	x.sees("skipping demo/E1/c and what needs it")
+	x.press("p")
+	x.sees("no further step begins; what runs goes on")
+	x.press("P")
+	x.sees("the run holds whenever an experiment has ended")
+	x.press("P")
+	w.are(t, "after false", "skip demo/E1/c", "hold true", "after true", "after false")
+	x.press("ctrl+c")
+	x.quits()
+}
+
+// TestHeldRun shows why a run holds and how it goes on.
+func TestHeldRun(t *testing.T) {
+	var w wishes
+	o := still("default")
+	hold := make(chan struct{})
+	o.Job = w.grant(&Job{Kill: func() {}, Run: func(ctx context.Context, show event.Subscriber) error {
+		log := event.NewLog("held", io.Discard, o.Now, show)
+		log.Emit(event.RunStarted{Artifacts: []string{"demo"}, Profile: "kick"})
+		log.Emit(event.Held{On: true, Why: "demo/E1 has ended"})
+		<-hold
+		log.Emit(event.Held{})
+		<-ctx.Done()
+		return nil
+	}})
+	x := open(t, o, 100, 24)
+	x.sees("‖ held: demo/E1 has ended, p goes on")
+	x.press("p")
+	w.are(t, "after false", "hold false")
+	close(hold)
+	x.sees("running 0 s")
+	x.press("ctrl+c")
+	x.quits()
+}
+
+// TestReplayPauses has a replay stand still and go faster.
+func TestReplayPauses(t *testing.T) {
+	var w wishes
+	o := still("default")
+	o.Job = &Job{
+		Hold:  func(on bool) { w.add("hold %v", on) },
+		Speed: func(by float64) float64 { w.add("speed %g", by); return 10 * by },
+		Run: func(ctx context.Context, show event.Subscriber) error {
+			for _, e := range stream(t, "verdicts")[:40] {
+				show(e)
+			}
+			<-ctx.Done()
+			return nil
+		},
+	}
+	x := open(t, o, 100, 24)
+	x.sees("verdicts · kick")
+	x.press("p")
+	x.sees("‖ paused, p goes on")
+	x.press("p")
+	x.press("+")
+	x.sees("20 times as fast")
+	x.press("-")
+	x.sees("5 times as fast")
+	w.are(t, "hold true", "hold false", "speed 2", "speed 0.5")
+	x.press("q")
+	x.quits()
+}
+
+// TestEditAndRunAgain changes a parameter of a run that has ended.
+func TestEditAndRunAgain(t *testing.T) {
+	s := newScript()
+	o := s.options()
+	home := demoHome(t)
+	var started []Choice
+	home.Start = func(c Choice) (*Job, error) {
+		started = append(started, c)
+		return played(stream(t, "failures")), nil
+	}
+	o.Form = &home.Form
+	o.Job = played(stream(t, "verdicts"))
+	o.Job.Kill = func() {}
+	o.Job.Choice = &Choice{Artifacts: []string{"verdicts"}, Profile: "kick", Params: map[string]string{"policy": "lru"}}
+	x := open(t, o, 100, 30)
+	x.sees("✓ finished", "e edit and run again")
+	x.press("e")
+	x.sees("Run verdicts", "= lru (changed)", "2 steps: 1 run, 1 reused")
+	x.press("esc")
+	x.sees("✓ finished")
+	x.press("e", "k", "k", "k", "enter", "7", "enter")
+	x.sees("= 7 (changed)")
+	x.press("s")
+	x.sees("finished with failures")
+	require.Equal(t, []Choice{{Artifacts: []string{"verdicts"}, Profile: "kick", Params: map[string]string{"policy": "lru", "seed": "7"}}}, started)
+	x.press("q")
+	x.quits()
+}
+
+// TestChooseAPlatform shows what a lease costs before anything is started.
+func TestChooseAPlatform(t *testing.T) {
+	o := still("default")
+	o.Home = demoHome(t)
+	x := open(t, o, 120, 30)
+	x.sees("3 Platforms", "verdicts:storage", "not leased")
+	x.press("3", "j")
+	x.sees("1 × storage_nvme at CHI@UC", "--on chameleon:storage")
+	x.press("enter")
+	x.sees("‹ verdicts:storage ›", "lease: 1 × storage_nvme at CHI@UC for 6.25 h: 6.25 SU")
+	x.press("k", "k", "right") // after the last comes what the profile says
+	x.sees("‹ local ›", "which costs nothing")
+	x.press("left")
+	x.sees("6.25 SU")
+	x.press("esc", "q")
+	x.quits()
+}
+
+// TestReport shows the verdicts in the terminal and has the report written.
+func TestReport(t *testing.T) {
+	o := still("default")
+	o.Job = played(stream(t, "verdicts"))
+	o.Job.Report = func(run string) (string, error) { return "the report of " + run + " is in r.html", nil }
+	x := open(t, o, 100, 30)
+	x.sees("finished")
+	x.press("o")
+	x.sees("Report of run", "verdicts/C3  ✗ not-reproduced", "r.html")
+	x.press("G")
+	x.sees("Records: ")
+	x.press("q", "q")
+	x.quits()
+}
+
+// TestMouse is the terminal's unless it was asked for.
+func TestMouse(t *testing.T) {
+	m := watching(t, still("default"), stream(t, "verdicts"), 120, 40)
+	require.Equal(t, tea.MouseModeNone, m.View().MouseMode)
+	o := still("default")
+	o.Mouse = true
+	m = watching(t, o, stream(t, "verdicts"), 120, 40)
+	require.Equal(t, tea.MouseModeCellMotion, m.View().MouseMode)
+	m.Update(tea.MouseClickMsg{X: 100, Y: 30, Button: tea.MouseLeft})
+	require.Equal(t, logAt, m.watch.focus)
+	m.Update(tea.MouseClickMsg{X: 3, Y: 30, Button: tea.MouseLeft})
+	require.Equal(t, stepsAt, m.watch.focus)
+	m.Update(tea.MouseWheelMsg{Button: tea.MouseWheelDown})
+	require.Equal(t, wheelRows, m.watch.tree.cur.at)
+	m.Update(tea.MouseWheelMsg{Button: tea.MouseWheelUp})
+	require.Zero(t, m.watch.tree.cur.at)
 }
 
 func TestCtrlCStopsThenKills(t *testing.T) {
@@ -249,7 +439,7 @@ func TestFromHomeToVerdicts(t *testing.T) {
 	// Choose what to run; a wrong parameter is refused and cannot be started.
 	x.press("tab", "enter")
 	x.sees("2 steps: 1 run, 1 reused", "‹ kick ›")
-	x.press("k", "k", "enter", "x", "enter")
+	x.press("k", "k", "k", "enter", "x", "enter")
 	x.sees(`takes a whole`, "x (changed)")
 	x.press("s")
 	x.sees("the plan does not hold")

@@ -14,18 +14,36 @@ import (
 	"reprise/checks"
 )
 
-// Home is what the home screen offers and what it can do.
-type Home struct {
+// Form is what a run is chosen with.
+type Form struct {
 	Artifacts []*artifacts.Manifest
-	// Runs lists the recorded runs, the newest first. It runs beside the UI.
-	Runs func() ([]*Recorded, error)
+	// Platforms lists where runs can go, this machine first. It runs beside the
+	// UI.
+	Platforms func() []Platform
 	// Plan lays out what a choice would run, and refuses what cannot be run.
 	// It runs beside the UI.
 	Plan func(Choice) (*Preview, error)
 	// Start makes the job of a choice that Plan has accepted.
 	Start func(Choice) (*Job, error)
+}
+
+// Home is what the home screen offers and what it can do.
+type Home struct {
+	Form
+	// Runs lists the recorded runs, the newest first. It runs beside the UI.
+	Runs func() ([]*Recorded, error)
 	// Open makes the job that shows a recorded run, or follows it.
 	Open func(*Recorded) *Job
+}
+
+// Platform is a place where steps can run.
+type Platform struct {
+	On        string // as --on has it
+	SSHConfig string // the file that tells how to reach it, if it needs one
+	Name      string
+	About     string // what there is, and what it costs
+	State     string // in a word: here, leased, not leased
+	Artifact  string // that it is for; empty: any
 }
 
 // Choice is what a user has chosen to run.
@@ -35,6 +53,16 @@ type Choice struct {
 	Only      []string // experiment ids; all when empty
 	Params    map[string]string
 	Fresh     bool
+	On        string // where to run, as --on has it; empty: as the profile says
+	SSHConfig string
+}
+
+func (c Choice) clone() Choice {
+	c.Artifacts, c.Only = slices.Clone(c.Artifacts), slices.Clone(c.Only)
+	if c.Params = maps.Clone(c.Params); c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	return c
 }
 
 // Preview is what a choice comes to.
@@ -42,6 +70,8 @@ type Preview struct {
 	Steps        []PlannedStep
 	Compute      time.Duration // budget of the experiments of which a step would run
 	HumanMinutes float64
+	Cost         string // of the lease it needs, and of what it is made; empty: nothing
+	On           string // where it runs
 }
 
 // PlannedStep is a step that would run, or be reused, and why.
@@ -59,7 +89,9 @@ type homeView struct {
 	filter filter
 	art    cursor
 	rec    cursor
-	focus  int // 0 artifacts, 1 runs
+	plat   cursor
+	focus  int // 0 artifacts, 1 runs, 2 platforms
+	places []Platform
 	marked map[string]bool
 	runs   []*Recorded
 	failed error
@@ -80,19 +112,28 @@ type runsLoaded struct {
 	err  error
 }
 
+type placesLoaded []Platform
+
 func newHomeView(h *Home, m *model) *homeView {
 	return &homeView{home: h, m: m, marked: map[string]bool{}, verdicts: map[string]lastVerdict{}}
 }
 
 func (v *homeView) load() tea.Cmd {
 	v.stale = false
-	return func() tea.Msg {
+	runs := func() tea.Msg {
 		runs, err := v.home.Runs()
 		return runsLoaded{runs, err}
 	}
+	if v.home.Platforms == nil {
+		return runs
+	}
+	return tea.Batch(runs, func() tea.Msg { return placesLoaded(v.home.Platforms()) })
 }
 
 func (v *homeView) take(msg tea.Msg) tea.Cmd {
+	if places, is := msg.(placesLoaded); is {
+		v.places = places
+	}
 	if loaded, is := msg.(runsLoaded); is {
 		v.runs, v.failed, v.loaded = loaded.runs, loaded.err, true
 		clear(v.verdicts)
@@ -153,29 +194,47 @@ func (v *homeView) recorded() []*Recorded {
 func (v *homeView) help() []helpGroup { return []helpGroup{{"home", v.actions()}} }
 
 func (v *homeView) actions() []action {
-	enter := on("enter", "choose what of it to run", v.enter, "enter")
-	if v.focus == 1 {
-		enter = on("enter", "look at the run", v.enter, "enter")
-	}
+	does := []string{"choose what of it to run", "look at the run", "choose what to run there"}
+	enter := on("enter", does[v.focus], v.enter, "enter")
 	return append([]action{
 		enter,
 		act("space", "mark several artifacts", v.mark, "space"),
-		act("tab", "artifacts, runs", func() { v.focus = 1 - v.focus }, "tab", "shift+tab"),
-		act("1 2", "artifacts, runs", func() {}, "1", "2"),
+		act("tab", "next list", func() { v.focus = (v.focus + 1) % homeLists }, "tab"),
+		act("shift-tab", "list before", func() { v.focus = (v.focus + homeLists - 1) % homeLists }, "shift+tab"),
+		act("1 2 3", "artifacts, runs, platforms", func() {}, "1", "2", "3"),
 		act("/", "filter", func() { v.filter.open() }, "/"),
 		act("esc", "clear the filter", func() { v.filter.text = "" }, "esc"),
 	}, moves(func(d int) {
-		if v.focus == 0 {
-			v.art.move(d, len(v.artifacts()))
-		} else {
-			v.rec.move(d, len(v.recorded()))
+		c, n := v.list()
+		c.move(d, n)
+	}, func() int { c, _ := v.list(); return c.page })...)
+}
+
+// homeLists is the number of lists on the home screen.
+const homeLists = 3
+
+// list is the cursor of the list that has the focus, and its length.
+func (v *homeView) list() (*cursor, int) {
+	switch v.focus {
+	case 0:
+		return &v.art, len(v.artifacts())
+	case 1:
+		return &v.rec, len(v.recorded())
+	}
+	return &v.plat, len(v.platforms())
+}
+
+func (v *homeView) platforms() []Platform {
+	if !v.filter.on() {
+		return v.places
+	}
+	var out []Platform
+	for _, p := range v.places {
+		if v.filter.matches(p.Name + " " + p.About + " " + p.State) {
+			out = append(out, p)
 		}
-	}, func() int {
-		if v.focus == 0 {
-			return v.art.page
-		}
-		return v.rec.page
-	})...)
+	}
+	return out
 }
 
 func (v *homeView) press(msg tea.KeyPressMsg) (tea.Cmd, bool) {
@@ -183,7 +242,7 @@ func (v *homeView) press(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 		v.filter.edit(msg)
 		return nil, true
 	}
-	if k := msg.String(); k == "1" || k == "2" {
+	if k := msg.String(); k == "1" || k == "2" || k == "3" {
 		v.focus = int(k[0] - '1')
 		return nil, true
 	}
@@ -206,21 +265,31 @@ func (v *homeView) enter() tea.Cmd {
 		}
 		return v.m.begin(v.home.Open(list[v.rec.at]))
 	}
-	var chosen []*artifacts.Manifest
+	c := Choice{Params: map[string]string{}}
 	for _, a := range v.home.Artifacts {
 		if v.marked[a.Artifact] {
-			chosen = append(chosen, a)
+			c.Artifacts = append(c.Artifacts, a.Artifact)
 		}
 	}
-	if list := v.artifacts(); len(chosen) == 0 && v.art.at < len(list) {
-		chosen = append(chosen, list[v.art.at])
+	if list := v.artifacts(); len(c.Artifacts) == 0 && v.art.at < len(list) {
+		c.Artifacts = append(c.Artifacts, list[v.art.at].Artifact)
 	}
-	if len(chosen) == 0 {
+	if list := v.platforms(); v.focus == 2 {
+		if v.plat.at >= len(list) {
+			return nil
+		}
+		p := list[v.plat.at]
+		c.On, c.SSHConfig = p.On, p.SSHConfig
+		if p.Artifact != "" {
+			c.Artifacts = []string{p.Artifact}
+		}
+	}
+	if len(c.Artifacts) == 0 {
 		return nil
 	}
-	v.m.start = newStartView(v.m, v.home, chosen)
-	v.m.at = v.m.start
-	return v.m.start.plan()
+	v.m.start = newStartView(v.m, &v.home.Form, &c)
+	v.m.from, v.m.at = v.m.home, v.m.start
+	return v.m.start.open()
 }
 
 func (v *homeView) view(l *look, w, h int) []string {
@@ -232,7 +301,8 @@ func (v *homeView) view(l *look, w, h int) []string {
 	left := min(max(40, w*2/5), 72)
 	rest := w - left - 3
 	up := max(6, min(len(v.home.Artifacts)+2, body/2))
-	lists := append(v.box(l, 0, left, up), v.box(l, 1, left, body-up)...)
+	down := max(3, min(len(v.places)+2, (body-up)/3))
+	lists := slices.Concat(v.box(l, 0, left, up), v.box(l, 1, left, body-up-down), v.box(l, 2, left, down))
 	return append(out, join(lists, v.details(l, rest, body), left, rest, l)...)
 }
 
@@ -241,14 +311,18 @@ func (v *homeView) box(l *look, at, w, h int) []string {
 	focused := at == v.focus
 	name, title := "1 Artifacts", ""
 	var lines []string
-	if at == 0 {
+	switch at {
+	case 0:
 		if n := v.markedCount(); n > 0 {
 			title = fmt.Sprintf("%d marked", n)
 		}
 		lines = v.artifactRows(l, focused, w, h-1)
-	} else {
+	case 1:
 		name, title = "2 Recorded runs", fmt.Sprint(len(v.runs))
 		lines = v.runRows(l, focused, w, h-1)
+	case 2:
+		name = "3 Platforms"
+		lines = v.platformRows(l, focused, w, h-1)
 	}
 	if v.filter.on() && focused {
 		title = "/" + v.filter.text
@@ -315,8 +389,35 @@ func (v *homeView) runRows(l *look, focused bool, w, h int) []string {
 	return out
 }
 
-// details tell of the selected artifact or run.
+func (v *homeView) platformRows(l *look, focused bool, w, h int) []string {
+	list := v.platforms()
+	if len(list) == 0 {
+		return []string{l.Dim.Render(fit(" none", w))}
+	}
+	from, to := v.plat.show(len(list), h)
+	var out []string
+	for i := from; i < to; i++ {
+		out = append(out, l.gutter(i == v.plat.at, focused, row(printable(list[i].Name), list[i].State, w-1), w))
+	}
+	return out
+}
+
+func platformDetails(l *look, p Platform, w, h int) []string {
+	out := []string{titleLine(l, printable(p.Name), p.State, false, w)}
+	for line := range strings.SplitSeq(p.About, "\n") {
+		out = append(out, paragraph(line, w)...)
+	}
+	return window(append(out, "", l.Dim.Render(fit("--on "+p.On, w))), 0, h)
+}
+
+// details tell of the selected artifact, run or platform.
 func (v *homeView) details(l *look, w, h int) []string {
+	if v.focus == 2 {
+		if list := v.platforms(); v.plat.at < len(list) {
+			return platformDetails(l, list[v.plat.at], w, h)
+		}
+		return nil
+	}
 	if v.focus == 1 {
 		if list := v.recorded(); v.rec.at < len(list) {
 			return v.runDetails(l, list[v.rec.at], w, h)

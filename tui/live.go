@@ -23,8 +23,10 @@ type Options struct {
 	Now   func() time.Time
 	Theme string // one of ThemeNames; empty: by the terminal's background
 	Still bool   // nothing moves that does not have to
+	Mouse bool   // the wheel and clicks are taken; else they are the terminal's
 	Job   *Job   // shown at first; nil: the home screen
 	Home  *Home  // nil: leaving the run leaves the UI
+	Form  *Form  // of a job that is shown first: with it, its choice can be changed and run again
 }
 
 // Job is a run that the UI shows: one that the program executes, or one that
@@ -37,8 +39,26 @@ type Job struct {
 	// Run shows the run's events and returns after the last. When ctx is
 	// cancelled it ends the run gracefully, if the run is the program's own.
 	Run func(ctx context.Context, show event.Subscriber) error
-	// Cancel stops one running step; nil where that cannot be done.
+	// Cancel asks one running step to end; asked again it kills it. Nil where
+	// that cannot be done, as are the other wishes.
 	Cancel func(step string) bool
+	// Skip leaves steps out, and with them those that need them.
+	Skip func(steps ...string)
+	// Hold has no further step begin, or the recorded time stand still; and lets
+	// it go on.
+	Hold func(on bool)
+	// HoldAfter has the run hold whenever an experiment has ended.
+	HoldAfter func(on bool)
+	// Speed multiplies the speed of a replay and gives the new one.
+	Speed func(factor float64) float64
+	// Report writes the report of a run, opens it if there is where to, and says
+	// where it is. It runs beside the UI.
+	Report func(run string) (where string, err error)
+	// ReadLog reads the end of a file of a step's records, at most so many bytes,
+	// and says how long it is. Nil: they are on this machine.
+	ReadLog func(path string, most int64) (data []byte, size int64, err error)
+	// Choice is what was chosen to run.
+	Choice *Choice
 	// Kill ends the run's steps at once. It is nil where leaving harms nothing
 	// because the run is another process's or over.
 	Kill func()
@@ -99,6 +119,10 @@ type (
 	frame       time.Time
 	interrupted struct{}
 	jobEnded    struct{ *underway }
+	reported    struct {
+		where string
+		err   error
+	}
 )
 
 // underway is a job that runs beside the UI.
@@ -144,12 +168,15 @@ type model struct {
 	home  *homeView
 	start *startView
 	at    screen
+	from  screen // where the form was opened
 
 	job     *Job
-	active  *underway // the job while it runs
-	last    *underway // the job that ran last
-	asked   int       // times the run was asked to stop
-	leaving bool      // quit once the job has ended
+	active  *underway      // the job while it runs
+	last    *underway      // the job that ran last
+	asked   int            // times the run was asked to stop
+	leaving bool           // quit once the job has ended
+	stopped map[string]int // times each step was asked to stop
+	halts   bool           // the run holds after every experiment
 
 	overlay overlay
 	scroll  int
@@ -167,6 +194,7 @@ const (
 	nothing overlay = iota
 	helpOverlay
 	warningsOverlay
+	reportOverlay
 )
 
 // question waits for an answer: the key that asked it again or y says yes.
@@ -222,10 +250,14 @@ func (m *model) begin(job *Job) tea.Cmd {
 	ctx, cancel := context.WithCancel(m.ctx)
 	u := &underway{job: job, cancel: cancel, done: make(chan struct{})}
 	m.job, m.active, m.last, m.asked, m.leaving = job, u, u, 0, false
+	m.stopped, m.halts = map[string]int{}, false
+	if job.HoldAfter != nil {
+		job.HoldAfter(false)
+	}
 	m.feed.take(nil)
 	m.run = NewRun()
 	m.watch = newRunView(m.run)
-	m.watch.job = job.Title
+	m.watch.job, m.watch.logs.read = job.Title, job.ReadLog
 	m.at = m.watch
 	m.overlay, m.message, m.dirty = nothing, "", true
 	go func() {
@@ -295,6 +327,17 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.stop(true)
 	case jobEnded:
 		cmd = m.ended(msg)
+	case reported:
+		switch {
+		case msg.err != nil:
+			m.message = "no report: " + printable(msg.err.Error())
+		default:
+			m.message = msg.where
+		}
+	case tea.MouseWheelMsg:
+		cmd = m.wheel(msg.Mouse())
+	case tea.MouseClickMsg:
+		m.click(msg.Mouse())
 	default:
 		for _, s := range m.screens() {
 			cmd = tea.Batch(cmd, s.take(msg))
@@ -354,7 +397,10 @@ func (m *model) ended(msg jobEnded) tea.Cmd {
 	case msg.err != nil && !errors.Is(msg.err, context.Canceled):
 		m.message = "error: " + printable(msg.err.Error())
 	case m.run.End != nil && m.job.ours():
-		m.message = "the run has ended; look round, q leaves"
+		m.message = "the run has ended: o report, r run again, q leave"
+		if m.job.Choice != nil {
+			m.message = "the run has ended: o report, r run again, e edit and run again, q leave"
+		}
 	}
 	return nil
 }
@@ -370,7 +416,7 @@ func (m *model) stop(leave bool) tea.Cmd {
 	switch m.asked {
 	case 1:
 		m.active.cancel()
-		m.message = "stopping " + names(m.run.Running()) + "; ctrl-c again kills"
+		m.message = "stopping " + names(m.run.Running()) + m.releasing() + "; ctrl-c again kills"
 	case 2:
 		m.job.Kill()
 		m.message = "killed " + names(m.run.Running())
@@ -378,6 +424,21 @@ func (m *model) stop(leave bool) tea.Cmd {
 		return tea.Quit
 	}
 	return nil
+}
+
+// releasing says what of the run's leases is given back.
+func (m *model) releasing() string {
+	text := ""
+	for _, v := range m.run.Leases {
+		switch {
+		case v.Released:
+		case v.Keep:
+			text += fmt.Sprintf(", lease %s stays until %s", printable(v.Name), v.Ends.Local().Format("15:04"))
+		default:
+			text += ", then releasing lease " + printable(v.Name)
+		}
+	}
+	return text
 }
 
 // names lists the first few steps.
@@ -410,25 +471,144 @@ func (m *model) actions() []action {
 	if m.at != m.watch {
 		return all
 	}
-	if m.busy() && m.job.ours() {
+	job, selected := m.job, m.watch.tree.selected()
+	if m.busy() && job.ours() {
 		all = append(all, on("c", "cancel the run", m.cancelRun, "c"))
-		if s := m.watch.tree.selected().step; m.job.Cancel != nil && s != nil && s.State == Running {
-			all = append(all, on("x", "cancel the step", m.cancelStep, "x"))
+		if s := selected.step; job.Cancel != nil && s != nil && s.State == Running {
+			what := "cancel the step"
+			if m.stopped[s.ID] > 0 {
+				what = "kill the step"
+			}
+			all = append(all, on("x", what, m.cancelStep, "x"))
+		}
+		if ids := m.skippable(); job.Skip != nil && len(ids) > 0 {
+			what := "skip the step"
+			if selected.step == nil {
+				what = "skip what is left of it"
+			}
+			all = append(all, on("S", what, m.skip, "S"))
 		}
 	}
-	if !m.busy() && m.job != nil && m.job.ours() {
+	if m.busy() && job.Hold != nil {
+		what := "pause"
+		if m.watch.paused || m.run.Held.On {
+			what = "go on"
+		}
+		all = append(all, act("p", what, m.pause, "p"))
+		if job.HoldAfter != nil {
+			what := "pause after every experiment"
+			if m.halts {
+				what = "no more pauses"
+			}
+			all = append(all, act("P", what, func() {
+				m.halts = !m.halts
+				job.HoldAfter(m.halts)
+				m.message = map[bool]string{true: "the run holds whenever an experiment has ended", false: "the run goes on when an experiment has ended"}[m.halts]
+			}, "P"))
+		}
+	}
+	if m.busy() && job.Speed != nil {
+		speed := func(by float64) func() {
+			return func() { m.message = fmt.Sprintf("%g times as fast", job.Speed(by)) }
+		}
+		all = append(all, act("+", "faster", speed(2), "+", "="), act("-", "slower", speed(0.5), "-"))
+	}
+	if !m.busy() && job != nil && job.ours() {
 		all = append(all, on("r", "run again, reusing what is done", func() tea.Cmd { return m.begin(m.job) }, "r"))
+	}
+	if job != nil && job.Choice != nil && m.form() != nil {
+		all = append(all, on("e", "edit, run again", m.edit, "e"))
+	}
+	if m.run.ID != "" {
+		all = append(all, on("o", "report", m.report, "o"))
 	}
 	if len(m.run.Warnings) > 0 {
 		all = append(all, act("W", "warnings", func() { m.overlay, m.scroll = warningsOverlay, 0 }, "W"))
 	}
-	if m.job != nil && m.job.Command != "" {
+	if job != nil && job.Command != "" {
 		all = append(all, on("y", "copy its command", func() tea.Cmd {
-			m.message = "copied: " + m.job.Command
-			return tea.SetClipboard(m.job.Command)
+			m.message = "copied: " + job.Command
+			return tea.SetClipboard(job.Command)
 		}, "y"))
 	}
 	return all
+}
+
+// form is what a run can be chosen with, nil if there is nothing.
+func (m *model) form() *Form {
+	if m.home != nil {
+		return &m.home.home.Form
+	}
+	return m.o.Form
+}
+
+// edit opens the form with what was chosen for the run.
+func (m *model) edit() tea.Cmd {
+	c := m.job.Choice.clone()
+	m.start = newStartView(m, m.form(), &c)
+	m.from, m.at = m.watch, m.start
+	return m.start.open()
+}
+
+// report shows the verdicts, and has the report written.
+func (m *model) report() tea.Cmd {
+	m.overlay, m.scroll = reportOverlay, 0
+	if m.busy() || m.job.Report == nil {
+		return nil
+	}
+	m.message = "writing the report"
+	write, run := m.job.Report, m.run.ID
+	return func() tea.Msg {
+		where, err := write(run)
+		return reported{where, err}
+	}
+}
+
+// pause holds the run or the replay, or lets it go on.
+func (m *model) pause() {
+	to := !(m.watch.paused || m.run.Held.On)
+	m.job.Hold(to)
+	if m.job.ours() {
+		m.message = map[bool]string{true: "no further step begins; what runs goes on", false: ""}[to]
+		return
+	}
+	m.watch.paused = to
+}
+
+// skippable are the steps of the selection that have not ended.
+func (m *model) skippable() (ids []string) {
+	r := m.watch.tree.selected()
+	switch {
+	case r.step != nil && !r.step.State.Ended():
+		return []string{r.step.ID}
+	case r.step == nil && r.experiment != nil:
+		for _, s := range r.experiment.Steps {
+			if !s.State.Ended() {
+				ids = append(ids, s.ID)
+			}
+		}
+	}
+	return ids
+}
+
+func (m *model) skip() tea.Cmd {
+	ids := m.skippable()
+	what := ids[0]
+	if len(ids) > 1 {
+		what = fmt.Sprintf("%d steps of %s", len(ids), m.watch.tree.selected().experiment.Name())
+	}
+	yes := func() tea.Cmd {
+		m.job.Skip(ids...)
+		m.message = "skipping " + what + " and what needs it"
+		return nil
+	}
+	for _, id := range ids {
+		if m.run.steps[id].State == Running {
+			m.ask("S", "skip and lose the work of "+what, yes)
+			return nil
+		}
+	}
+	return yes()
 }
 
 func (m *model) cancelRun() tea.Cmd {
@@ -441,9 +621,16 @@ func (m *model) cancelRun() tea.Cmd {
 
 func (m *model) cancelStep() tea.Cmd {
 	s := m.watch.tree.selected().step
-	m.ask("x", "cancel and lose the work of "+s.ID, func() tea.Cmd {
+	if m.stopped[s.ID] > 0 {
+		m.stopped[s.ID]++
 		m.job.Cancel(s.ID)
-		m.message = "stopping " + s.ID
+		m.message = "killing " + s.ID
+		return nil
+	}
+	m.ask("x", "cancel and lose the work of "+s.ID, func() tea.Cmd {
+		m.stopped[s.ID]++
+		m.job.Cancel(s.ID)
+		m.message = fmt.Sprintf("stopping %s and releasing its place on %s; x again kills it", s.ID, s.Node)
 		return nil
 	})
 	return nil
@@ -452,8 +639,8 @@ func (m *model) cancelStep() tea.Cmd {
 // quit goes back to the home screen or leaves; what would lose work asks first.
 func (m *model) quit() tea.Cmd {
 	switch {
-	case m.at != m.watch && m.at != m.home && m.home != nil:
-		m.at = m.home
+	case m.at == m.start && m.start != nil:
+		m.at = m.from
 		return nil
 	case m.busy() && m.job.ours():
 		if m.asked > 0 {
@@ -503,7 +690,7 @@ func (m *model) press(msg tea.KeyPressMsg) tea.Cmd {
 // overlayActions are the keys while help or warnings are shown.
 func (m *model) overlayActions() []action {
 	return append(moves(func(d int) { m.scroll = max(0, min(m.scroll+d, far)) }, func() int { return m.h }),
-		act("esc", "close", func() { m.overlay = nothing }, "esc", "q", "?", "W", "enter"))
+		act("esc", "close", func() { m.overlay = nothing }, "esc", "q", "?", "W", "o", "enter"))
 }
 
 func (m *model) pressOverlay(msg tea.KeyPressMsg) tea.Cmd {
@@ -519,6 +706,9 @@ func (m *model) View() tea.View {
 	}
 	v := tea.NewView(m.content)
 	v.AltScreen = true
+	if m.o.Mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
 	v.WindowTitle = "reprise"
 	if m.run.ID != "" {
 		v.WindowTitle = fmt.Sprintf("reprise %s %s %d/%d", strings.Join(m.run.Start.Artifacts, ","), m.run.Start.Profile, m.run.Ended(), m.run.Total())
@@ -564,8 +754,11 @@ func (m *model) draw() []string {
 }
 
 func (m *model) overlayText(l *look, w int) (text []string, name string) {
-	if m.overlay == warningsOverlay {
+	switch m.overlay {
+	case warningsOverlay:
 		return m.watch.warnings(l, w), fmt.Sprintf("%d warnings", len(m.run.Warnings))
+	case reportOverlay:
+		return m.watch.report(w), "Report of run " + m.run.ID
 	}
 	groups := append(m.at.help(), helpGroup{"everywhere", m.actions()})
 	return helpLines(groups, l.Theme, w), "Keys"
@@ -590,7 +783,10 @@ func (m *model) footer(l *look, w int) string {
 	for _, g := range m.at.help() {
 		all = append(all, g.actions...)
 	}
-	return hints(slices.DeleteFunc(all, func(a action) bool { k := a.Help().Key; return k == "g" || k == "G" || strings.HasPrefix(k, "ctrl-") }), l.Theme, w)
+	return hints(slices.DeleteFunc(all, func(a action) bool {
+		k := a.Help().Key
+		return k == "g" || k == "G" || k == "shift-tab" || strings.HasPrefix(k, "ctrl-")
+	}), l.Theme, w)
 }
 
 // The run view as a screen.

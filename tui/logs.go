@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +25,8 @@ type logsPane struct {
 	search filter
 	follow bool
 	wrap   bool
-	stderr int // 0: whichever has something to say; 1 stdout, 2 stderr
+	read   func(path string, most int64) ([]byte, int64, error) // nil: from this machine's files
+	stderr int                                                  // 0: whichever has something to say; 1 stdout, 2 stderr
 
 	text   logText
 	asked  time.Time
@@ -63,7 +65,11 @@ func (p *logsPane) show(s *Step) {
 
 // load reads the log if it may have grown since; it runs beside the UI.
 func (p *logsPane) load(now time.Time) tea.Cmd {
-	const again = 300 * time.Millisecond
+	again := 300 * time.Millisecond
+	read := readTail
+	if p.read != nil {
+		again, read = 3*time.Second, p.read // from another machine
+	}
 	s := p.step
 	if s == nil || s.Log == "" {
 		return nil
@@ -78,10 +84,10 @@ func (p *logsPane) load(now time.Time) tea.Cmd {
 	if want == 0 && s.State == Failed {
 		want = 2
 	}
-	return func() tea.Msg { return readLog(folder, want) }
+	return func() tea.Msg { return readLog(folder, want, read) }
 }
 
-func readLog(folder string, want int) logText {
+func readLog(folder string, want int, read func(string, int64) ([]byte, int64, error)) logText {
 	var names []string
 	switch want {
 	case 1:
@@ -93,8 +99,9 @@ func readLog(folder string, want int) logText {
 	}
 	var t logText
 	for _, name := range names {
-		t = readTail(filepath.Join(folder, name))
-		t.folder, t.stream = folder, name
+		data, size, err := read(filepath.Join(folder, name), logBytes)
+		t = logText{folder: folder, stream: name, size: size, err: err}
+		t.lines, t.cut = logLines(data, size)
 		if len(t.lines) > 0 {
 			break
 		}
@@ -102,39 +109,43 @@ func readLog(folder string, want int) logText {
 	return t
 }
 
-func readTail(path string) (t logText) {
+// readTail reads the end of a file of this machine.
+func readTail(path string, most int64) ([]byte, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		t.err = err
-		return t
+		return nil, 0, err
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
-		t.err = err
-		return t
+		return nil, 0, err
 	}
-	t.size = info.Size()
-	from := max(0, t.size-logBytes)
-	data := make([]byte, t.size-from)
-	n, _ := f.ReadAt(data, from)
-	text := string(data[:n])
-	if from > 0 {
-		t.cut = true
+	data := make([]byte, min(info.Size(), most))
+	n, err := f.ReadAt(data, info.Size()-int64(len(data)))
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return data[:n], info.Size(), err
+}
+
+// logLines cuts the end of a log into lines that can be shown.
+func logLines(data []byte, size int64) (lines []string, cut bool) {
+	text := string(data)
+	if cut = int64(len(data)) < size; cut {
 		_, text, _ = strings.Cut(text, "\n")
 	}
 	if text == "" {
-		return t
+		return nil, cut
 	}
-	t.lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	for i, line := range t.lines {
+	lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for i, line := range lines {
 		const longest = 4096
 		if len(line) > longest {
 			line = line[:longest] + "…"
 		}
-		t.lines[i] = clean(line)
+		lines[i] = clean(line)
 	}
-	return t
+	return lines, cut
 }
 
 // take shows a log that was read.

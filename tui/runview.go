@@ -30,9 +30,11 @@ type runView struct {
 	right  int // the pane shown at the right where there is room for one
 	lower  int // the pane shown at the lower right where there is room for two
 	whole  bool
+	areas  map[int]area // of the panes on the screen
 
 	job    string // what is going on with the job, from its owner
 	ending bool   // it was asked to stop
+	paused bool   // a replay stands still
 }
 
 // Places of the panes.
@@ -41,11 +43,12 @@ const (
 	claimsAt
 	logAt
 	chartAt
+	nodesAt
 )
 
 func newRunView(run *Run) *runView {
 	v := &runView{run: run, tree: newTree(run), claims: &claimsPane{run: run}, logs: newLogs(run), charts: newCharts(run), right: claimsAt, lower: logAt}
-	v.panes = []pane{v.tree, v.claims, v.logs, v.charts}
+	v.panes = []pane{v.tree, v.claims, v.logs, v.charts, &nodesPane{run: run}}
 	return v
 }
 
@@ -55,7 +58,7 @@ func (v *runView) turn(to int) {
 	if v.focus != stepsAt {
 		v.right = v.focus
 	}
-	if v.focus == logAt || v.focus == chartAt {
+	if v.focus >= logAt {
 		v.lower = v.focus
 	}
 }
@@ -66,7 +69,7 @@ func (v *runView) actions() []action {
 	return []action{
 		act("tab", "next pane", func() { v.turn(v.focus + 1) }, "tab"),
 		act("shift-tab", "pane before", func() { v.turn(v.focus - 1) }, "shift+tab"),
-		act("1 2 3 4", "steps, claims, log, chart", func() {}, "1", "2", "3", "4"),
+		act("1 … 5", "steps, claims, log, chart, nodes", func() {}, "1", "2", "3", "4", "5"),
 		act("z", "one pane on the whole screen", func() { v.whole = !v.whole }, "z"),
 		act("/", "filter or search", func() {
 			if f := v.focused().find(); f != nil {
@@ -98,7 +101,7 @@ func (v *runView) press(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 		}
 		return nil, true
 	}
-	if n := msg.String(); len(n) == 1 && n[0] >= '1' && n[0] <= '4' {
+	if n := msg.String(); len(n) == 1 && n[0] >= '1' && int(n[0]-'0') <= len(v.panes) {
 		v.turn(int(n[0] - '1'))
 		return nil, true
 	}
@@ -138,33 +141,39 @@ const (
 // view draws h lines of w columns.
 func (v *runView) view(l *look, w, h int) []string {
 	out := v.header(l, w, h)
-	body := h - len(out)
+	top, body := len(out), h-len(out)
+	v.areas = map[int]area{}
+	// place draws a pane and remembers where.
+	place := func(at, x, y, w, h int) []string {
+		v.areas[at] = area{x, y, w, h}
+		return v.box(l, at, w, h)
+	}
 	switch {
 	case body < 1:
 		return out[:h]
 	case v.whole || w < twoColumns || body < twoLines:
-		out = append(out, v.box(l, v.focus, w, body)...)
-	default:
-		left := max(38, w*2/5)
-		left = min(left, 72)
-		rest := w - left - 3
-		var right []string
-		if body >= threePanes {
-			up := max(10, body*2/5)
-			right = v.box(l, claimsAt, rest, up)
-			down := body - up
-			if w >= threeWidths {
-				half := (rest - 3) / 2
-				right = append(right, join(v.box(l, logAt, half, down), v.box(l, chartAt, rest-3-half, down), half, rest-3-half, l)...)
-			} else {
-				right = append(right, v.box(l, v.lower, rest, down)...)
-			}
-		} else {
-			right = v.box(l, v.right, rest, body)
-		}
-		out = append(out, join(v.box(l, stepsAt, left, body), right, left, rest, l)...)
+		return append(out, place(v.focus, 0, top, w, body)...)
 	}
-	return out
+	left := min(max(38, w*2/5), 72)
+	x, rest := left+3, w-left-3
+	var right []string
+	switch {
+	case body < threePanes:
+		right = place(v.right, x, top, rest, body)
+	case w < threeWidths:
+		up := max(10, body*2/5)
+		right = append(place(claimsAt, x, top, rest, up), place(v.lower, x, top+up, rest, body-up)...)
+	default:
+		up := max(10, body*2/5)
+		half := (rest - 3) / 2
+		other := chartAt
+		if v.lower == nodesAt {
+			other = nodesAt
+		}
+		lower := join(place(logAt, x, top+up, half, body-up), place(other, x+half+3, top+up, rest-3-half, body-up), half, rest-3-half, l)
+		right = append(place(claimsAt, x, top, rest, up), lower...)
+	}
+	return append(out, join(place(stepsAt, 0, top, left, body), right, left, rest, l)...)
 }
 
 // join sets two blocks of the same height beside each other.
@@ -224,7 +233,7 @@ func (v *runView) header(l *look, w, h int) []string {
 	if w >= 100 {
 		what += l.Dim.Render(" · run " + r.ID)
 	}
-	first := row(what, v.status(l), w)
+	first := row(what, v.status(l, w), w)
 	if h < 8 {
 		return []string{first}
 	}
@@ -250,10 +259,14 @@ func (v *runView) header(l *look, w, h int) []string {
 	if r.Count[Failed] > 0 {
 		style = l.Bad
 	}
-	return []string{first, fit(style.Render(full)+l.Dim.Render(rest)+counts, w)}
+	out := []string{first, fit(style.Render(full)+l.Dim.Render(rest)+counts, w)}
+	if words := append(leaseWords(r, l.now), busyWords(r)...); h >= 20 && len(words) > 0 && r.End == nil {
+		out = append(out, l.Dim.Render(fit(strings.Join(words, " · "), w)))
+	}
+	return out
 }
 
-func (v *runView) status(l *look) string {
+func (v *runView) status(l *look, w int) string {
 	r := v.run
 	switch {
 	case r.End != nil && r.End.Outcome == "interrupted":
@@ -264,6 +277,14 @@ func (v *runView) status(l *look) string {
 		return l.Good.Render("✓ finished") + " after " + took(r.End.Seconds)
 	case v.ending:
 		return l.Warn.Render("■ stopping")
+	case v.paused:
+		return l.Warn.Render("‖ paused") + ", p goes on"
+	case r.Held.On:
+		text := l.Warn.Render("‖ held")
+		if r.Held.Why != "" && w >= 60 {
+			text += ": " + printable(r.Held.Why)
+		}
+		return text + ", p goes on"
 	}
 	text := l.Busy.Render(l.spin+" running") + " " + clock(r.Elapsed(l.now))
 	if left, known := r.Left(l.now); known {
@@ -292,4 +313,30 @@ func (v *runView) warnings(l *look, w int) []string {
 		}
 	}
 	return out
+}
+
+// report is the table of verdicts, of the claims judged so far.
+func (v *runView) report(w int) []string {
+	var list []Artifact
+	waiting := 0
+	for _, name := range v.run.Start.Artifacts {
+		a := Artifact{Name: name}
+		for _, c := range v.run.Claims {
+			switch {
+			case c.Artifact != name:
+			case c.Judged:
+				a.Verdicts = append(a.Verdicts, c.Verdict)
+			default:
+				waiting++
+			}
+		}
+		list = append(list, a)
+	}
+	var b strings.Builder
+	Verdicts(&b, list, w, false)
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	if waiting > 0 {
+		lines = append(lines, fmt.Sprintf("%d claims are still to be judged", waiting))
+	}
+	return append(lines, "", "Records: "+printable(v.run.Start.Folder))
 }

@@ -17,7 +17,8 @@ import (
 // parameters; with the plan it comes to.
 type startView struct {
 	m       *model
-	home    *Home
+	offer   *Form
+	places  []Platform
 	chosen  []*artifacts.Manifest
 	choice  Choice
 	left    map[string]bool // experiments left out, by id
@@ -49,6 +50,7 @@ const (
 	experimentField
 	freshField
 	paramField
+	placeField
 	startField
 )
 
@@ -61,15 +63,28 @@ type planReady struct {
 
 var profiles = []string{"kick", "local", "paper"}
 
-func newStartView(m *model, home *Home, chosen []*artifacts.Manifest) *startView {
-	v := &startView{m: m, home: home, chosen: chosen, left: map[string]bool{}}
-	v.choice = Choice{Profile: profiles[0], Params: map[string]string{}}
-	for _, a := range chosen {
-		v.choice.Artifacts = append(v.choice.Artifacts, a.Artifact)
+// newStartView opens the form with a choice, which is the view's from here on.
+func newStartView(m *model, form *Form, c *Choice) *startView {
+	v := &startView{m: m, offer: form, left: map[string]bool{}, choice: *c}
+	for _, a := range form.Artifacts {
+		if slices.Contains(c.Artifacts, a.Artifact) {
+			v.chosen = append(v.chosen, a)
+		}
 	}
-	if !v.has(profiles[0]) {
+	if v.choice.Profile == "" {
+		v.choice.Profile = profiles[0]
+	}
+	if !v.has(v.choice.Profile) {
 		v.step(1)
 	}
+	for _, a := range v.chosen {
+		for _, id := range a.ExperimentIDs() {
+			if len(c.Only) > 0 && !slices.Contains(c.Only, id) {
+				v.left[id] = true
+			}
+		}
+	}
+	v.choice.Fresh = false
 	v.lay()
 	v.cur.at = len(v.fields) - 1
 	return v
@@ -143,7 +158,7 @@ func (v *startView) lay() {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		fields = append(fields, params[name])
 	}
-	fields = append(fields, field{kind: freshField, name: "measure again", about: "whatever is stored"}, field{kind: startField})
+	fields = append(fields, field{kind: placeField, name: "on", about: "where it runs"}, field{kind: freshField, name: "measure again", about: "whatever is stored"}, field{kind: startField})
 	v.fields = fields
 	v.cur.move(0, len(fields))
 }
@@ -190,6 +205,14 @@ func paramValue(e artifacts.Experiment, profile, name string) (value, about stri
 	return artifacts.FormatValue(given), about
 }
 
+// open asks for what the form needs to know.
+func (v *startView) open() tea.Cmd {
+	if v.offer.Platforms == nil {
+		return v.plan()
+	}
+	return tea.Batch(v.plan(), func() tea.Msg { return placesLoaded(v.offer.Platforms()) })
+}
+
 // plan asks what the choice comes to.
 func (v *startView) plan() tea.Cmd {
 	v.choice.Only = nil
@@ -203,7 +226,7 @@ func (v *startView) plan() tea.Cmd {
 	}
 	v.asked++
 	v.planned, v.eager = false, false
-	asked, choice, ask := v.asked, v.choice, v.home.Plan
+	asked, choice, ask := v.asked, v.choice, v.offer.Plan
 	choice.Params = maps.Clone(choice.Params)
 	return func() tea.Msg {
 		preview, err := ask(choice)
@@ -212,6 +235,9 @@ func (v *startView) plan() tea.Cmd {
 }
 
 func (v *startView) take(msg tea.Msg) tea.Cmd {
+	if places, is := msg.(placesLoaded); is {
+		v.places = places
+	}
 	if ready, is := msg.(planReady); is && ready.asked == v.asked {
 		v.preview, v.failed, v.planned = ready.preview, ready.err, true
 		if v.eager && v.m.at == v {
@@ -241,7 +267,7 @@ func (v *startView) actions() []action {
 		on("→ space", "next value", func() tea.Cmd { return v.change(1) }, "right", "l", "space"),
 		on("←", "value before", func() tea.Cmd { return v.change(-1) }, "left", "h"),
 		on("x", "back to the manifest's value", v.reset, "x", "delete", "backspace"),
-		act("esc", "back", func() { v.m.at = v.m.home }, "esc"),
+		act("esc", "back", func() { v.m.at = v.m.from }, "esc"),
 		act("[ ]", "scroll the plan", func() {}, "[", "]"),
 	}, moves(func(d int) { v.cur.move(d, len(v.fields)) }, func() int { return v.cur.page })...)
 }
@@ -252,6 +278,10 @@ func (v *startView) press(msg tea.KeyPressMsg) (tea.Cmd, bool) {
 		case "enter":
 			v.editing = false
 			name, text := v.fields[v.cur.at].name, strings.TrimSpace(v.input.Value())
+			if v.fields[v.cur.at].kind == placeField {
+				v.choice.On, v.choice.SSHConfig = text, ""
+				return v.plan(), true
+			}
 			if text == "" || text == v.fields[v.cur.at].value {
 				delete(v.choice.Params, name)
 			} else {
@@ -282,6 +312,11 @@ func (v *startView) enter() tea.Cmd {
 	switch f.kind {
 	case startField:
 		return v.begin()
+	case placeField:
+		v.editing = true
+		v.input = newInput(v.choice.On)
+		v.input.Placeholder = "local, ssh:me@host,me@other or chameleon:PLATFORM; empty: as the profile says"
+		return nil
 	case paramField:
 		v.editing = true
 		v.input = newInput(v.choice.Params[f.name])
@@ -300,6 +335,8 @@ func (v *startView) change(by int) tea.Cmd {
 		v.left[f.name] = !v.left[f.name]
 	case freshField:
 		v.choice.Fresh = !v.choice.Fresh
+	case placeField:
+		v.move(by)
 	default:
 		return nil
 	}
@@ -307,7 +344,38 @@ func (v *startView) change(by int) tea.Cmd {
 	return v.plan()
 }
 
+// move goes to the next platform; before the first is what the profile says.
+func (v *startView) move(by int) {
+	fits := slices.DeleteFunc(slices.Clone(v.places), func(p Platform) bool {
+		return p.Artifact != "" && !slices.Equal(v.choice.Artifacts, []string{p.Artifact})
+	})
+	fits = append([]Platform{{}}, fits...)
+	at := slices.IndexFunc(fits, func(p Platform) bool { return p.On == v.choice.On && p.SSHConfig == v.choice.SSHConfig })
+	to := fits[(max(at, 0)+by+len(fits))%len(fits)]
+	v.choice.On, v.choice.SSHConfig = to.On, to.SSHConfig
+}
+
+// where is the chosen platform in words.
+func (v *startView) where() string {
+	for _, p := range v.places {
+		if p.On == v.choice.On && p.SSHConfig == v.choice.SSHConfig {
+			return p.Name
+		}
+	}
+	switch {
+	case v.choice.On != "":
+		return v.choice.On
+	case v.preview != nil && v.preview.On != "":
+		return v.preview.On
+	}
+	return "as the profile says"
+}
+
 func (v *startView) reset() tea.Cmd {
+	if f := v.fields[v.cur.at]; f.kind == placeField {
+		v.choice.On, v.choice.SSHConfig = "", ""
+		return v.plan()
+	}
 	if f := v.fields[v.cur.at]; f.kind == paramField {
 		delete(v.choice.Params, f.name)
 		return v.plan()
@@ -316,6 +384,10 @@ func (v *startView) reset() tea.Cmd {
 }
 
 func (v *startView) begin() tea.Cmd {
+	if v.m.busy() && v.m.job.ours() {
+		v.m.message = "the run before has not ended: q goes back to it, c cancels it"
+		return nil
+	}
 	if v.eager = !v.planned; v.eager {
 		v.m.message = "starts once it is planned; any change calls it off"
 		return nil
@@ -324,11 +396,13 @@ func (v *startView) begin() tea.Cmd {
 		v.m.message = "there is nothing to start: the plan does not hold"
 		return nil
 	}
-	job, err := v.home.Start(v.choice)
+	choice := v.choice.clone()
+	job, err := v.offer.Start(choice)
 	if err != nil {
 		v.failed = err
 		return nil
 	}
+	job.Choice = &choice
 	return v.m.begin(job)
 }
 
@@ -383,6 +457,8 @@ func (v *startView) form(l *look, w, h int) []string {
 			if i == v.cur.at {
 				text = fit(f.name, width) + " = " + value + "  " + printable(f.about)
 			}
+		case placeField:
+			text = fit(f.name, width) + " ‹ " + printable(v.where()) + " › " + f.about
 		case startField:
 			text = "[ Start ]"
 		}
@@ -416,9 +492,16 @@ func (v *startView) plans(l *look, w, h int) []string {
 	out := []string{
 		l.Strong.Render(fit(fmt.Sprintf("%d steps: %d run, %d reused", len(p.Steps), run, len(p.Steps)-run), w)),
 		fit(fmt.Sprintf("at most %v of computing, %g minutes of yours", p.Compute.Round(time.Second), p.HumanMinutes), w),
-		"",
 	}
-	room := h - len(out)
+	if p.Cost != "" {
+		for line := range strings.SplitSeq(p.Cost, "\n") {
+			out = append(out, l.Warn.Render(fit(printable(line), w)))
+		}
+	} else {
+		out = append(out, l.Dim.Render(fit("on "+printable(v.where())+", which costs nothing", w)))
+	}
+	out = append(out, "")
+	room := max(0, h-len(out))
 	v.top = max(0, min(v.top, len(p.Steps)-room))
 	for _, s := range p.Steps[v.top:min(len(p.Steps), v.top+max(0, room))] {
 		glyph, style := "▶", l.Busy

@@ -153,6 +153,36 @@ type Claim struct {
 // Name is the claim's name across artifacts.
 func (c *Claim) Name() string { return c.Artifact + "/" + c.Claim }
 
+// NodeState is a machine that steps run on, and how busy it is.
+type NodeState struct {
+	event.Node
+	Load event.NodeLoad // the latest; zero until it has been sampled
+	CPU  []float64      // share of its cores that was busy, the latest last
+}
+
+// cpuSamples bounds what is kept of a node's past.
+const cpuSamples = 120
+
+func (n *NodeState) take(v event.NodeLoad) {
+	n.Load = v
+	if len(n.CPU) == cpuSamples {
+		n.CPU = append(n.CPU[:0], n.CPU[1:]...)
+	}
+	n.CPU = append(n.CPU, v.CPU)
+}
+
+// node finds a node, or makes it where the run's start has not named it.
+func (r *Run) node(name string) *NodeState {
+	for _, n := range r.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	n := &NodeState{Node: event.Node{Name: name}}
+	r.Nodes = append(r.Nodes, n)
+	return n
+}
+
 // mostWarnings bounds the warnings kept; the log has them all.
 const mostWarnings = 1000
 
@@ -168,6 +198,9 @@ type Run struct {
 	Steps       []*Step
 	Claims      []*Claim
 	Warnings    []event.Warned
+	Nodes       []*NodeState
+	Leases      []*event.Leased
+	Held        event.Held // whether further steps begin
 	Count       [len(stepWords)]int
 	Unseen      int // observations dropped because they came too fast
 	Version     int // grows with every event
@@ -192,6 +225,9 @@ func (r *Run) Apply(e event.Event) {
 		version := r.Version
 		*r = *NewRun()
 		r.Version, r.ID, r.Start, r.Started, r.Last = version, e.Run, v, e.Time, e.Time
+		for _, n := range v.Nodes {
+			r.Nodes = append(r.Nodes, &NodeState{Node: n})
+		}
 	case event.Planned:
 		for _, p := range v.Experiments {
 			x := r.experiment(p.Artifact, p.Experiment)
@@ -222,6 +258,16 @@ func (r *Run) Apply(e event.Event) {
 	case event.Warned:
 		if len(r.Warnings) < mostWarnings {
 			r.Warnings = append(r.Warnings, v)
+		}
+	case event.Held:
+		r.Held = v
+	case event.NodeLoad:
+		r.node(v.Node).take(v)
+	case event.Leased:
+		if at := slices.IndexFunc(r.Leases, func(l *event.Leased) bool { return l.Name == v.Name }); at >= 0 {
+			r.Leases[at] = &v
+		} else {
+			r.Leases = append(r.Leases, &v)
 		}
 	case event.Judged:
 		c := r.claim(v.Artifact, v.Claim)

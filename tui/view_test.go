@@ -111,22 +111,33 @@ func played(events []event.Event) *Job {
 
 // demoHome is a home screen over the demo manifests and the recorded runs.
 func demoHome(t testing.TB) *Home {
-	h := &Home{
+	h := &Home{Form: Form{
+		Platforms: func() []Platform {
+			return []Platform{
+				{On: "local", Name: "this machine", State: "here", About: "AMD EPYC, 2 cores, 8 GiB, linux 6.1"},
+				{On: "chameleon:storage", Name: "verdicts:storage", State: "not leased", About: "1 × storage_nvme at CHI@UC\n6.2 h, 6.25 SU", Artifact: "verdicts"},
+			}
+		},
 		Start: func(Choice) (*Job, error) {
 			j := played(stream(t, "verdicts"))
 			j.Kill = func() {}
 			return j, nil
 		},
-		Open: func(*Recorded) *Job { return played(stream(t, "failures")) },
 		Plan: func(c Choice) (*Preview, error) {
 			if bad, given := c.Params["seed"]; given && bad == "x" {
 				return nil, errors.New(`experiment E1: parameter "seed" takes a whole number such as 5, 50k or 1M, not "x"`)
 			}
-			return &Preview{Compute: time.Minute, HumanMinutes: 1, Steps: []PlannedStep{
+			p := &Preview{Compute: time.Minute, HumanMinutes: 1, On: "local", Steps: []PlannedStep{
 				{ID: "verdicts/E1/policy=lru,seed=1", Why: "first run"},
 				{ID: "verdicts/E1/policy=lru,seed=2", Reused: true, Why: "from run 20260102-120000"},
-			}}, nil
+			}}
+			if c.On == "chameleon:storage" {
+				p.Cost = "lease: 1 × storage_nvme at CHI@UC for 6.25 h: 6.25 SU"
+			}
+			return p, nil
 		},
+	},
+		Open: func(*Recorded) *Job { return played(stream(t, "failures")) },
 		Runs: func() ([]*Recorded, error) {
 			var runs []*Recorded
 			for _, name := range streams {
@@ -156,21 +167,31 @@ func atHome(t testing.TB, theme string, w, h int) *model {
 	m, err := newModel(o)
 	require.NoError(t, err)
 	m.Update(tea.WindowSizeMsg{Width: w, Height: h})
-	m.Update(m.home.load()())
+	run(m, m.home.load())
 	return m
+}
+
+// run does what a command asks for, and what comes of that.
+func run(m *model, cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	msg := cmd()
+	if batch, is := msg.(tea.BatchMsg); is {
+		for _, cmd := range batch {
+			run(m, cmd)
+		}
+		return
+	}
+	_, next := m.Update(msg)
+	run(m, next)
 }
 
 // planning is a model at the form that chooses a run.
 func planning(t testing.TB, theme string, w, h int) *model {
 	m := atHome(t, theme, w, h)
 	_, cmd := m.Update(keystroke("enter"))
-	for cmd != nil {
-		msg := cmd()
-		if batch, is := msg.(tea.BatchMsg); is {
-			msg = batch[0]()
-		}
-		_, cmd = m.Update(msg)
-	}
+	run(m, cmd)
 	return m
 }
 

@@ -185,7 +185,7 @@ func longRun(ctx context.Context, seed uint64, minutes, ios int) (*admission.Log
 		rate = min(1.6, max(0.6, rate*math.Exp(0.15*rng.NormFloat64())))
 		reads = min(0.45, max(0.2, reads+0.04*rng.NormFloat64()))
 	}
-	s := &replay.Study{Seed: seed, Device: deviceConfig(), Writes: replay.WritePrimary, Parts: [2][][]traces.Request{{nil, list}, {nil, nil}}}
+	s := &replay.Study{Seed: seed, Machine: replay.Emulated{Device: deviceConfig()}, Writes: replay.WritePrimary, Parts: [2][][]traces.Request{{nil, list}, {nil, nil}}}
 	recorded, err := s.Record(ctx)
 	if err != nil {
 		return nil, err

@@ -102,5 +102,5 @@ func (p pair) study(seed uint64, ios int) (*replay.Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	return replay.NewStudy(seed, deviceConfig(), light, heavy)
+	return replay.NewStudy(seed, replay.Emulated{Device: deviceConfig()}, light, heavy)
 }

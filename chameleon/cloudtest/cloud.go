@@ -110,7 +110,7 @@ func (c *Cloud) SitesYAML() string {
 	if c.SSH != nil {
 		port = c.SSH.Port
 	}
-	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n  poll: 20ms\n", region, c.URL, port)
+	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n  poll: 20ms\n  reference: %s/reference/nodes.json\n", region, c.URL, port, c.URL)
 }
 
 // CloudsYAML is the login to the site.
@@ -214,6 +214,10 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 		c.identity(w, r, path)
 		return
 	}
+	if service == "reference" {
+		reply(w, 200, map[string]any{"total": len(referenceNodes), "items": referenceNodes})
+		return
+	}
 	if !c.valid(r.Header.Get("X-Auth-Token")) {
 		unauthorized(w)
 		return
@@ -240,6 +244,19 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// referenceNodes is what the reference API tells of the hosts: of the two of one
+// type only one has a pair of drives.
+var referenceNodes = []any{
+	map[string]any{"uid": "uid-node1", "node_name": "P3-CPU-001", "node_type": "compute_nvme", "storage_devices": []any{
+		map[string]any{"device": "sda", "interface": "SATA", "media_type": "SSD", "model": "DELLBOSS VD", "size": 240057409536},
+	}},
+	map[string]any{"uid": "uid-node2", "node_name": "P3-CPU-002", "node_type": "compute_nvme", "storage_devices": []any{
+		map[string]any{"device": "nvme0n1", "interface": "PCIe", "media_type": "SSD", "model": "MZWLJ1T9HBJR", "size": 1920383410176},
+		map[string]any{"device": "nvme1n1", "interface": "PCIe", "media_type": "SSD", "model": "MZWLJ1T9HBJR", "size": "1920383410176"},
+	}},
+	map[string]any{"uid": "uid-node3", "node_name": "P3-SSD-001", "node_type": "storage_nvme", "storage_devices": []any{}},
 }
 
 func (c *Cloud) identity(w http.ResponseWriter, r *http.Request, path string) {

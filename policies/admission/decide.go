@@ -46,6 +46,9 @@ func (m *Model) Decider(p Precision) (Decider, error) {
 	case Binary:
 		return newIntegers(m, 1024)
 	case Int16:
+		if m.Inputs == LinnOSInputs {
+			return NewDigits(m)
+		}
 		return NewQuantized(m)
 	}
 	return nil, fmt.Errorf("precision %q: want one of %v", p, Precisions())

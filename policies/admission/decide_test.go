@@ -20,8 +20,17 @@ func trafficSamples(n int, seed uint64, in Inputs) *Samples {
 			x[j] = float32(rng.IntN(1 << (4 + rng.IntN(14))))
 		}
 		x[0] = float32(4096 * (1 + rng.IntN(16)))
+		if in == LinnOSInputs {
+			for j := range x {
+				x[j] = float32(rng.IntN(10))
+			}
+		}
 		s.X = append(s.X, x...)
-		s.Slow = append(s.Slow, Log2(int32(x[1]))+Log2(int32(x[5])) > 18<<log2Bits)
+		slow := Log2(int32(x[1]))+Log2(int32(x[5])) > 18<<log2Bits
+		if in == LinnOSInputs {
+			slow = x[12]+x[27] > 9
+		}
+		s.Slow = append(s.Slow, slow)
 		s.Row = append(s.Row, int32(i))
 	}
 	return s
@@ -43,7 +52,7 @@ func trained(t testing.TB, recipe string, group int) (*Model, *Samples) {
 
 // Every arithmetic decides like the float model but near the threshold.
 func TestDecidersAgree(t *testing.T) {
-	for _, recipe := range []string{"heimdall", "extended"} {
+	for _, recipe := range []string{"heimdall", "extended", "linnos"} {
 		m, s := trained(t, recipe, 1)
 		scores := m.Scores(s)
 		for _, p := range Precisions() {
@@ -107,6 +116,56 @@ func TestQuantizedEqualsGo(t *testing.T) {
 	}
 }
 
+// The same of networks on digits, of any number of inputs and neurons.
+func TestDigitsEqualsGo(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for round := range 60 {
+		width := 1 + rng.IntN(40)
+		n := NewNetwork(uint64(round), width, 1+rng.IntN(300), 2)
+		gain := float32(1)
+		for range rng.IntN(8) {
+			gain *= 4
+		}
+		for _, l := range n.Layers {
+			for i := range l.In {
+				for j := range l.Out {
+					l.W[i*l.Stride+j] *= gain
+				}
+			}
+			for j := range l.Out {
+				l.B[j] = float32(rng.NormFloat64()) * gain
+			}
+		}
+		m := &Model{Width: width, Network: n, Scaler: &Scaler{Kind: NoScaling}}
+		q, err := NewDigits(m)
+		require.NoError(t, err)
+		for range 50 {
+			x := make([]int32, width)
+			for i := range x {
+				x[i] = int32(rng.IntN(10))
+			}
+			q.Slow(x)
+			for _, sum := range q.implementations() {
+				require.Equal(t, q.sumGo(), sum())
+			}
+			require.Equal(t, int64(q.sumGo()), q.wide(), "a sum overflowed")
+		}
+	}
+}
+
+// wide is sumGo in 64 bits.
+func (q *Digits) wide() int64 {
+	out := int64(q.b2)
+	for j := range q.b1 {
+		s := int64(q.b1[j])
+		for i, v := range q.x {
+			s += int64(v) * int64(q.w1[((j/digitBlock*q.pairs+i/2)*digitBlock+j%digitBlock)*2+i%2])
+		}
+		out += min(max(s, 0)>>q.shift, activationMax) * int64(q.w2[j])
+	}
+	return out
+}
+
 // wide is sumGo in 64 bits.
 func (q *Quantized) wide() int64 {
 	var h1 [hidden1]int64
@@ -140,7 +199,7 @@ func TestLog2(t *testing.T) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	for _, recipe := range []string{"heimdall", "extended"} {
+	for _, recipe := range []string{"heimdall", "extended", "linnos"} {
 		m, s := trained(b, recipe, 1)
 		for _, p := range Precisions() {
 			d, err := m.Decider(p)
@@ -148,8 +207,11 @@ func BenchmarkDecide(b *testing.B) {
 				continue
 			}
 			b.Run(fmt.Sprintf("%s/%s", recipe, p), func(b *testing.B) { benchmarkDecider(b, d, s, 1) })
-			if q, ok := d.(*Quantized); ok {
+			switch q := d.(type) {
+			case *Quantized:
 				b.Run(fmt.Sprintf("%s/%s-go", recipe, p), func(b *testing.B) { benchmarkDecider(b, plain{q}, s, 1) })
+			case *Digits:
+				b.Run(fmt.Sprintf("%s/%s-go", recipe, p), func(b *testing.B) { benchmarkDecider(b, plainDigits{q}, s, 1) })
 			}
 		}
 	}
@@ -162,6 +224,15 @@ func BenchmarkDecideJoint(b *testing.B) {
 		require.NoError(b, err)
 		b.Run(fmt.Sprint(group), func(b *testing.B) { benchmarkDecider(b, d, s, group) })
 	}
+}
+
+type plainDigits struct{ *Digits }
+
+func (p plainDigits) Slow(x []int32) bool {
+	for i, v := range x {
+		p.x[i] = int16(v)
+	}
+	return p.sumGo() > 0
 }
 
 type plain struct{ *Quantized }

@@ -154,51 +154,6 @@ func (s *Samples) Ints(i int) []int32 {
 	return x
 }
 
-// inFlight is a heap of requests of a log, the first to complete on top.
-type inFlight []pending
-
-type pending struct {
-	done   int64
-	row    int32
-	ticket Ticket
-}
-
-func (p pending) before(o pending) bool {
-	return p.done < o.done || p.done == o.done && p.row < o.row
-}
-
-func (q *inFlight) push(p pending) {
-	*q = append(*q, p)
-	h, at := *q, len(*q)-1
-	for at > 0 && p.before(h[(at-1)/2]) {
-		h[at] = h[(at-1)/2]
-		at = (at - 1) / 2
-	}
-	h[at] = p
-}
-
-func (q *inFlight) pop() pending {
-	h := *q
-	first, last := h[0], h[len(h)-1]
-	h = h[:len(h)-1]
-	*q = h
-	at := 0
-	for child := 1; child < len(h); child = 2*at + 1 {
-		if child+1 < len(h) && h[child+1].before(h[child]) {
-			child++
-		}
-		if !h[child].before(last) {
-			break
-		}
-		h[at] = h[child]
-		at = child
-	}
-	if len(h) > 0 {
-		h[at] = last
-	}
-	return first
-}
-
 // Extract makes a sample of each read, from what was known when it was
 // submitted: requests that complete later, or at the same time by the clock,
 // have not told their latency yet. The log's writes count as in flight and as
@@ -218,16 +173,17 @@ func Extract(l *Log, slow []bool, in Inputs) (*Samples, error) {
 	default:
 		return nil, fmt.Errorf("inputs %q: want heimdall, extended or linnos", in)
 	}
-	var q inFlight
+	var flight Agenda
 	x := make([]int32, s.Width)
 	for i := range l.Len() {
 		now := l.Submit[i]
-		for len(q) > 0 && q[0].done < now {
-			p := q.pop()
+		for len(flight) > 0 && flight[0].At < now {
+			done := flight.Pop()
+			row, ticket := done.Order, Ticket(done.ID)
 			if in == LinnOSInputs {
-				linnos.Complete(l.Size[p.row], l.Latency[p.row], l.Read[p.row], p.ticket)
+				linnos.Complete(l.Size[row], l.Latency[row], l.Read[row], ticket)
 			} else {
-				t.Complete(p.ticket, p.done)
+				t.Complete(ticket, done.At)
 			}
 		}
 		if l.Read[i] && (in != LinnOSInputs || linnos.Ready()) {
@@ -238,13 +194,13 @@ func Extract(l *Log, slow []bool, in Inputs) (*Samples, error) {
 			s.Slow = append(s.Slow, slow[i])
 			s.Row = append(s.Row, int32(i))
 		}
-		p := pending{done: now + l.Latency[i]*1000, row: int32(i)}
+		var ticket Ticket
 		if in == LinnOSInputs {
-			p.ticket = linnos.Submit(l.Size[i])
+			ticket = linnos.Submit(l.Size[i])
 		} else {
-			p.ticket = t.Submit(now, l.Size[i], l.Read[i])
+			ticket = t.Submit(now, l.Size[i], l.Read[i])
 		}
-		q.push(p)
+		flight.Push(Event{At: now + l.Latency[i]*1000, Order: uint32(i), ID: uint32(ticket)})
 	}
 	return s, nil
 }
@@ -259,18 +215,18 @@ func ExtractPublished(l *Log, slow []bool, rows []int32, compat Compat) *Samples
 	kept := l.pick(rows)
 	s := &Samples{Inputs: HeimdallInputs, Group: 1, Width: HeimdallInputs.Width()}
 	queue := make([]int32, kept.Len())
-	var q inFlight
+	var flight Agenda
 	for i := range kept.Len() {
 		now := kept.Submit[i]
-		for len(q) > 0 && q[0].done < now {
-			q.pop()
+		for len(flight) > 0 && flight[0].At < now {
+			flight.Pop()
 		}
 		done := now
 		if compat != Artifact {
 			done += kept.Latency[i] * 1000
 		}
-		q.push(pending{done: done, row: int32(i)})
-		queue[i] = int32(len(q))
+		flight.Push(Event{At: done, Order: uint32(i)})
+		queue[i] = int32(len(flight))
 		if i < history || !kept.Read[i] {
 			continue
 		}

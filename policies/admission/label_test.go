@@ -1,6 +1,11 @@
 package admission
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -158,6 +163,180 @@ func TestLabelProperties(t *testing.T) {
 			require.LessOrEqual(t, labels.CountIn(f.Rows), labels.Count())
 		}
 	}
+}
+
+// madeUp is the generator of testdata/labels.py.
+func madeUp(kind string, n int, seed uint64) *traces.LatencyLog {
+	below := func(n uint64) int64 {
+		seed += 0x9e3779b97f4a7c15
+		z := seed
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		return int64((z ^ z>>31) % n)
+	}
+	rec := &traces.LatencyLog{}
+	var at, stall int64
+	for i := range int64(n) {
+		step := below(8)
+		switch kind {
+		case "ties":
+			if step == 0 {
+				at += 900
+			}
+		case "same-time":
+		case "backwards":
+			at += 100
+		default:
+			at += step * 40
+		}
+		stall = max(0, stall-1)
+		if below(60) == 0 {
+			stall = 3 + below(30)
+		}
+		latency := 60 + below(90)
+		if below(4) == 0 {
+			latency += below(400)
+		} else {
+			below(400)
+		}
+		if stall > 0 && kind != "all-fast" {
+			latency += 1500 + below(4000)
+		}
+		switch kind {
+		case "all-slow":
+			latency += 9000
+		case "constant":
+			latency = 100
+		case "two-values":
+			latency = 1000
+			if below(3) > 0 {
+				latency = 100
+			}
+		}
+		size := uint32(4096)
+		if kind != "one-size" && kind != "constant" && kind != "two-values" {
+			size <<= below(6)
+		}
+		if kind == "odd-sizes" {
+			size = uint32(512 * (1 + below(2000)))
+		}
+		submit := at
+		switch kind {
+		case "backwards":
+			submit = (int64(n) - i) * 100 / 7 * 7
+		case "killer":
+			half := int64(n+1) / 2
+			switch {
+			case i >= half:
+				submit = 2*(i-half) + 2
+			case i%2 == 0:
+				submit = i + 1
+			default:
+				submit = half + i
+			}
+			submit = submit / 4 * 4
+		}
+		op, moved := traces.Write, size
+		if below(3) > 0 {
+			op = traces.Read
+		}
+		if below(200) == 0 {
+			moved = 0
+		}
+		rec.Submit = append(rec.Submit, submit*1000)
+		rec.Latency = append(rec.Latency, latency*1000)
+		rec.Size = append(rec.Size, size)
+		rec.Transferred = append(rec.Transferred, moved)
+		rec.Op = append(rec.Op, op)
+	}
+	return rec
+}
+
+// Every count of made-up logs of all shapes is that of the oracle in
+// testdata/labels.py, which stands on the libraries of the published code.
+func TestLabelsAgainstOracle(t *testing.T) {
+	data, err := os.ReadFile("testdata/labels.json")
+	require.NoError(t, err)
+	var cases []struct {
+		Kind string
+		Rows int
+		Seed uint64
+		Sort Order
+		Want struct {
+			Order            string
+			N                int
+			Latency          int64   `json:"ip_lat"`
+			Percentile       float64 `json:"ip_lat_percentile"`
+			Throughput       int64   `json:"ip_thpt"`
+			MedianLatency    float64 `json:"med_lat"`
+			MedianThroughput float64 `json:"med_thpt"`
+			Before           int     `json:"slow_before_filter"`
+			Outlier1         int
+			Outlier2         int
+			Outlier3         int
+			Labeled          int
+			Fast             int
+			Slow             int
+			CutoffSlow       int `json:"cutoff_slow"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &cases))
+	require.Greater(t, len(cases), 200)
+	for _, c := range cases {
+		rec := madeUp(c.Kind, c.Rows, c.Seed)
+		what := fmt.Sprintf("%s, %d rows, seed %d, %s", c.Kind, c.Rows, c.Seed, c.Sort)
+		digest := sha256.New()
+		for _, row := range order(rec, c.Sort, &Log{}) {
+			require.NoError(t, binary.Write(digest, binary.LittleEndian, row))
+		}
+		require.Equal(t, c.Want.Order, hex.EncodeToString(digest.Sum(nil))[:16], "%s: order", what)
+		l := NewLog(rec, c.Sort)
+		th := l.Thresholds()
+		labels := l.Label(th, Artifact)
+		f := labels.Filter()
+		got := c.Want
+		got.N, got.Latency, got.Throughput = l.Len(), th.Latency, th.Throughput
+		got.MedianLatency, got.MedianThroughput = th.MedianLatency, th.MedianThroughput
+		got.Before, got.Outlier1, got.Outlier2, got.Outlier3 = labels.Count(), f.FastInSlow, f.SlowInFast, f.Bursts
+		got.Labeled, got.Slow = len(f.Rows), labels.CountIn(f.Rows)
+		got.Fast, got.CutoffSlow = got.Labeled-got.Slow, l.LabelCutoff(th).Count()
+		require.Equal(t, c.Want, got, what)
+		require.InDelta(t, c.Want.Percentile, th.LatencyPercentile, 1e-9, what)
+	}
+}
+
+// No log, however odd, breaks the pipeline, and what it says adds up.
+func FuzzLabel(f *testing.F) {
+	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"))
+	f.Add(make([]byte, 64))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rec := &traces.LatencyLog{}
+		at := int64(0)
+		for ; len(data) >= 5; data = data[5:] {
+			at += int64(int8(data[0])) * 1000
+			rec.Submit = append(rec.Submit, at)
+			rec.Latency = append(rec.Latency, int64(data[1])<<(data[2]&63)>>8)
+			rec.Size = append(rec.Size, uint32(data[3])<<(data[2]>>6*8))
+			rec.Transferred = append(rec.Transferred, uint32(data[3])<<(data[2]>>6*8))
+			rec.Op = append(rec.Op, traces.Op(data[4]%4))
+		}
+		for _, order := range []Order{Stable, Quicksort} {
+			l := NewLog(rec, order)
+			require.True(t, slices.IsSorted(l.Submit))
+			for _, compat := range []Compat{Fixed, Paper, Artifact} {
+				labels := l.Label(l.ThresholdsFor(compat), compat)
+				f := labels.Filter()
+				require.Equal(t, l.Len(), len(f.Rows)+f.FastInSlow+f.SlowInFast+f.Bursts)
+				for _, in := range []Inputs{HeimdallInputs, ExtendedInputs, LinnOSInputs} {
+					s, err := Extract(l, labels.Slow, in)
+					require.NoError(t, err)
+					require.Len(t, s.X, s.Len()*s.Width)
+				}
+				s := ExtractPublished(l, labels.Slow, f.Rows, compat)
+				require.Len(t, s.X, s.Len()*s.Width)
+			}
+		}
+	})
 }
 
 // The order is that of NumPy's argsort; here only that it is an order, on

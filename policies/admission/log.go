@@ -44,9 +44,19 @@ func ParseOrder(s string) (Order, error) {
 // NewLog takes the reads and writes of a recorded log that moved all the bytes
 // asked for, ordered by submission. Latencies are cut to whole microseconds;
 // one of less counts as 1.
-func NewLog(rec *traces.LatencyLog, order Order) *Log {
-	rows := make([]int32, 0, rec.Len())
+func NewLog(rec *traces.LatencyLog, sort Order) *Log {
 	l := &Log{}
+	rows := order(rec, sort, l)
+	l.grow(len(rows))
+	for _, r := range rows {
+		l.Append(rec.Submit[r], rec.Latency[r]/1000, rec.Size[r], rec.Op[r] == traces.Read)
+	}
+	return l
+}
+
+// order gives the rows to take, by submission, and counts the short ones into l.
+func order(rec *traces.LatencyLog, sort Order, l *Log) []int32 {
+	rows := make([]int32, 0, rec.Len())
 	for i := range rec.Len() {
 		switch {
 		case rec.Op[i] != traces.Read && rec.Op[i] != traces.Write:
@@ -56,18 +66,14 @@ func NewLog(rec *traces.LatencyLog, order Order) *Log {
 			rows = append(rows, int32(i))
 		}
 	}
-	if order == Quicksort {
+	if sort == Quicksort {
 		introsort(rows, rec.Submit)
 	} else {
 		slices.SortStableFunc(rows, func(a, b int32) int {
 			return int(min(1, max(-1, rec.Submit[a]-rec.Submit[b])))
 		})
 	}
-	l.grow(len(rows))
-	for _, r := range rows {
-		l.Append(rec.Submit[r], rec.Latency[r]/1000, rec.Size[r], rec.Op[r] == traces.Read)
-	}
-	return l
+	return rows
 }
 
 func (l *Log) grow(n int) {
@@ -81,12 +87,19 @@ func (l *Log) grow(n int) {
 // Append adds a request submitted at or after the last one: the time in ns, the
 // latency in us.
 func (l *Log) Append(submit, latency int64, size uint32, read bool) {
-	latency = max(latency, 1)
 	l.Submit = append(l.Submit, submit)
-	l.Latency = append(l.Latency, latency)
+	l.Latency = append(l.Latency, 0)
 	l.Size = append(l.Size, size)
 	l.Read = append(l.Read, read)
-	l.Throughput = append(l.Throughput, int64(math.RoundToEven(float64(size)/float64(latency))))
+	l.Throughput = append(l.Throughput, 0)
+	l.Completed(l.Len()-1, latency)
+}
+
+// Completed sets the latency of a request, in us.
+func (l *Log) Completed(row int, latency int64) {
+	latency = max(latency, 1)
+	l.Latency[row] = latency
+	l.Throughput[row] = int64(math.RoundToEven(float64(l.Size[row]) / float64(latency)))
 }
 
 // Len is the number of requests.

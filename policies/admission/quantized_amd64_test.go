@@ -11,3 +11,14 @@ func (q *Quantized) implementations() []func() int32 {
 	}
 	return list
 }
+
+func (q *Digits) implementations() []func() int32 {
+	list := []func() int32{q.sum}
+	if hasAVX2 {
+		list = append(list, q.sumAVX2)
+	}
+	if hasVNNI {
+		list = append(list, q.sumVNNI)
+	}
+	return list
+}

@@ -67,6 +67,12 @@ func inflection(sorted []int64) (value int64, at float64) {
 	}
 	largest := float64(kept[len(kept)-1])
 	const step = 1.0 / (steps - 1)
+	// The function's values are spaced as the published code's library spaces
+	// them, so that what rounding decides there it decides here.
+	first, rise := 1/float64(len(kept)), 0.0
+	if len(kept) > 1 {
+		rise = (1 - first) / float64(len(kept)-1)
+	}
 	best, bestX, bestF := math.Inf(-1), 0.0, 0.0
 	below := 0
 	for i := range steps {
@@ -77,7 +83,14 @@ func inflection(sorted []int64) (value int64, at float64) {
 		for below < len(kept) && float64(kept[below])/largest <= x {
 			below++
 		}
-		f := float64(below) / float64(len(kept))
+		f := 0.0
+		switch below {
+		case 0:
+		case len(kept):
+			f = 1
+		default:
+			f = float64(rise*float64(below-1)) + first
+		}
 		if f-x > best {
 			best, bestX, bestF = f-x, x, f
 		}

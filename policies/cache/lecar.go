@@ -133,12 +133,12 @@ func (p *lecar) evict() {
 	p.take(h)
 	ghosts := &p.ghosts[expert]
 	size := int64(p.nodes[h].size)
-	if size > p.ghostSize {
+	for ghosts.n > 0 && ghosts.bytes+size > p.ghostSize {
+		p.forget(p.pop(ghosts))
+	}
+	if size > p.ghostSize { // it pushes out all others before itself
 		p.evicted(h)
 		return
-	}
-	for ghosts.bytes+size > p.ghostSize {
-		p.forget(p.pop(ghosts))
 	}
 	p.ghosted(h)
 	p.push(ghosts, h)

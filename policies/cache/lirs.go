@@ -36,6 +36,7 @@ type lirs struct {
 	lirSize   int64
 	hirSize   int64
 	stackSize int64
+	leftLast  uint64 // id of the object that left the queue last
 }
 
 type link struct{ prev, next Handle }
@@ -110,6 +111,7 @@ func (p *lirs) Find(k Key) Handle {
 			p.evictHIR()
 		}
 	case p.is(h, flagGhost):
+		p.toHead(p.stack.root, h)
 		return None // Insert finds it again
 	case p.is(h, flagLIR):
 		p.toHead(p.stack.root, h)
@@ -119,9 +121,9 @@ func (p *lirs) Find(k Key) Handle {
 		p.hirBytes -= size
 		p.promote(h)
 	default:
-		for p.lirBytes+size > p.lirSize && p.lirBytes > 0 {
-			p.demoteLIR()
-		}
+		p.sideUnlink(h)
+		p.sidePush(sideQueue, h)
+		p.makeRoomFor(k.ID, size)
 		if back := p.Peek(k); back == None {
 			// The demotions pushed the object itself out of the queue.
 			h = p.add(k, uint32(size), Demand)
@@ -129,14 +131,25 @@ func (p *lirs) Find(k Key) Handle {
 			p.nodes[h].flag |= flagPhantom
 		} else if back != h || p.is(h, flagLIR|flagStacked) {
 			return back // so they did, and the observer brought it back
-		} else {
-			p.sideUnlink(h)
-			p.sidePush(sideQueue, h)
 		}
 		p.stackUp(h)
 	}
 	p.bound()
 	return h
+}
+
+// makeRoomFor demotes LIR objects until object id, the newest of the queue, would
+// fit among them. libCacheSim goes on reading its size after the demotions have
+// pushed the object itself out and freed it; what lies there then is the object
+// that took its memory, the one demoted last. So the size to fit changes.
+func (p *lirs) makeRoomFor(id uint64, size int64) {
+	for p.lirBytes+size > p.lirSize && p.lirBytes > 0 {
+		p.leftLast = ^id
+		demoted, itsSize := p.demoteLIR()
+		if p.leftLast == id {
+			id, size = demoted, itsSize
+		}
+	}
 }
 
 // promote makes h, which is in the stack, LIR and its newest.
@@ -150,27 +163,27 @@ func (p *lirs) promote(h Handle) {
 }
 
 func (p *lirs) Admits(size uint32) bool {
-	return int64(size) <= p.hirSize && int64(size) <= p.capacity
+	return int64(size) <= min(p.hirSize, p.lirSize, p.capacity)
 }
 
 func (p *lirs) Insert(k Key, size uint32, origin Origin) Handle {
+	n := int64(size)
+	if g := p.lookup(k); g != None && origin == Demand && n <= p.capacity {
+		p.revive(g, n)
+		p.bound()
+		return g
+	}
 	if !p.Admits(size) {
 		return None
 	}
-	n := int64(size)
 	for p.occupied+n > p.capacity {
 		p.evict()
 	}
-	reused := false
 	if g := p.lookup(k); g != None {
-		reused = origin == Demand
 		p.dropGhost(g)
 	}
 	h := p.add(k, size, origin)
 	switch {
-	case reused:
-		p.stackUp(h)
-		p.promote(h)
 	case p.lirBytes+n <= p.lirSize:
 		p.nodes[h].flag |= flagLIR
 		p.lirBytes += n
@@ -187,6 +200,27 @@ func (p *lirs) Insert(k Key, size uint32, origin Origin) Handle {
 	return h
 }
 
+// revive makes the ghost g, which a request for an object of size n found again,
+// LIR. It keeps the size it was known with; n only says how much is to be made
+// free.
+func (p *lirs) revive(g Handle, n int64) {
+	size := int64(p.nodes[g].size)
+	p.sideUnlink(g)
+	p.nodes[g].flag &^= flagGhost | flagUnused
+	p.resident++
+	p.occupied += size
+	p.promote(g)
+	for p.occupied-size+n > p.capacity && p.lirBytes > size {
+		for p.hirBytes >= p.hirSize {
+			p.evictHIR()
+		}
+		p.demoteLIR()
+	}
+	for p.occupied > p.capacity { // after Demote the queue may be over its size
+		p.evictHIR()
+	}
+}
+
 // evict makes some room.
 func (p *lirs) evict() {
 	if p.sideOldest(sideQueue) != None {
@@ -200,6 +234,7 @@ func (p *lirs) evict() {
 // stays there as a ghost.
 func (p *lirs) evictHIR() {
 	h := p.sideOldest(sideQueue)
+	p.leftLast = p.nodes[h].id
 	p.sideUnlink(h)
 	p.hirBytes -= int64(p.nodes[h].size)
 	if !p.is(h, flagStacked) {
@@ -212,18 +247,18 @@ func (p *lirs) evictHIR() {
 }
 
 // demoteLIR moves the oldest LIR object, which is the oldest of the stack, to
-// the queue.
-func (p *lirs) demoteLIR() {
+// the queue, and gives its id and size.
+func (p *lirs) demoteLIR() (id uint64, size int64) {
 	p.prune()
 	h := p.oldest(p.stack.root)
-	size := int64(p.nodes[h].size)
+	id, size = p.nodes[h].id, int64(p.nodes[h].size)
 	p.stackOut(h)
 	p.nodes[h].flag &^= flagLIR
 	p.lirBytes -= size
 	if size > p.hirSize {
 		p.prune()
 		p.evicted(h)
-		return
+		return id, size
 	}
 	for p.hirBytes+size > p.hirSize {
 		p.evictHIR()
@@ -231,6 +266,7 @@ func (p *lirs) demoteLIR() {
 	p.hirBytes += size
 	p.sidePush(sideQueue, h)
 	p.prune()
+	return id, size
 }
 
 // prune takes objects off the old end of the stack until one is LIR.

@@ -234,6 +234,9 @@ var references = map[string]func(c int64, next []uint32) reference{
 				}
 			}
 			if again {
+				for main.bytes()+size > c-inSize {
+					main.pop()
+				}
 				main.push(refObject{id: id, size: size})
 			} else {
 				in.push(refObject{id: id, size: size})
@@ -283,7 +286,7 @@ var references = map[string]func(c int64, next []uint32) reference{
 			}
 			if main.hit(id) {
 				counts.add(id)
-				if hits++; hits > 32*main.capacity {
+				if hits++; hits >= 32*main.capacity {
 					hits = 0
 					counts.halve()
 				}
@@ -437,7 +440,7 @@ func newRefSLRU(c int64, ratios []float64) *refSLRU {
 		sum += r
 	}
 	for _, r := range ratios {
-		s.sizes = append(s.sizes, int64(float64(c)*r/sum))
+		s.sizes = append(s.sizes, int64(r/sum*float64(c)))
 	}
 	return s
 }
@@ -613,7 +616,10 @@ func refLeCaR(c int64) reference {
 			}
 			o := recency.take(victim)
 			o.time = now
-			ghosts[x].pushBounded(o, int64(0.5*float64(c)))
+			ghosts[x].push(o)
+			for ghosts[x].bytes() > int64(0.5*float64(c)) {
+				ghosts[x].pop()
+			}
 		}
 		recency.push(refObject{id: id, size: size, freq: 1, time: now})
 		return false
@@ -637,15 +643,17 @@ func refLIRS(c int64) reference {
 			}
 		}
 	}
+	var out []uint64 // what left the queue
 	evictHIR := func() {
 		o := queue.pop()
+		out = append(out, o.id)
 		hirs -= o.size
 		if s := at[o.id]; s != nil {
 			s.resident = false
 			ghosts.push(o)
 		}
 	}
-	demote := func() {
+	demote := func() refObject {
 		prune()
 		o := stack.pop()
 		delete(at, o.id)
@@ -658,6 +666,7 @@ func refLIRS(c int64) reference {
 			queue.push(o)
 		}
 		prune()
+		return o
 	}
 	promote := func(o refObject) {
 		if i := stack.find(o.id); i >= 0 {
@@ -694,12 +703,18 @@ func refLIRS(c int64) reference {
 			promote(o)
 			return true
 		case s == nil && q >= 0:
-			o := queue[q]
-			for lirs+o.size > lirSize && lirs > 0 {
-				demote()
+			o := queue.take(q)
+			queue.push(o)
+			// What lies where the size is read from, once o is gone.
+			read := o
+			for lirs+read.size > lirSize && lirs > 0 {
+				out = nil
+				d := demote()
+				if len(out) > 0 && out[len(out)-1] == read.id {
+					read = d
+				}
 			}
-			if q = queue.find(id); q >= 0 {
-				queue.push(queue.take(q))
+			if queue.find(id) >= 0 {
 				at[id] = &state{resident: true}
 			} else {
 				at[id] = &state{phantom: true}
@@ -707,7 +722,24 @@ func refLIRS(c int64) reference {
 			stack.push(o)
 			return true
 		}
-		if size > hirSize || size > c {
+		if i := ghosts.find(id); i >= 0 {
+			// It is found again in the stack, whatever it measures now.
+			o := stack.take(stack.find(id))
+			stack.push(o)
+			if size > c {
+				return false
+			}
+			ghosts.take(i)
+			promote(o)
+			for lirs-o.size+hirs+size > c && lirs > o.size {
+				for hirs >= hirSize {
+					evictHIR()
+				}
+				demote()
+			}
+			return false
+		}
+		if size > hirSize || size > lirSize || size > c {
 			return false
 		}
 		for lirs+hirs+size > c {
@@ -718,11 +750,6 @@ func refLIRS(c int64) reference {
 			}
 		}
 		o := refObject{id: id, size: size}
-		if i := ghosts.find(id); i >= 0 {
-			ghosts.take(i)
-			promote(o)
-			return false
-		}
 		if lirs+size <= lirSize {
 			promote(o)
 			return false
@@ -776,6 +803,13 @@ func TestAgainstReferences(t *testing.T) {
 			rng := rand.New(rand.NewPCG(7, 7))
 			for round := range 30 {
 				trace := randomTrace(rng, 1500, round%2 == 1)
+				if round%4 == 3 { // objects whose sizes change
+					for i := range trace.sizes {
+						if rng.IntN(3) == 0 {
+							trace.sizes[i] = 1 + rng.Uint32N(2*trace.sizes[i])
+						}
+					}
+				}
 				capacity := int64(math.Exp(rng.Float64() * math.Log(float64(trace.Footprint().Bytes+10))))
 				if round < 8 {
 					capacity = int64(round / 2)

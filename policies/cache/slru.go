@@ -36,7 +36,7 @@ func (g *segments) init(first Handle, capacity int64, ratios []float64) {
 	g.capacity = capacity
 	for i, r := range ratios {
 		g.lists = append(g.lists, queue{root: first + Handle(i)})
-		g.sizes = append(g.sizes, int64(float64(capacity)*r/sum))
+		g.sizes = append(g.sizes, int64(r/sum*float64(capacity)))
 	}
 }
 

@@ -57,6 +57,12 @@ func (p *twoq) Insert(k Key, size uint32, origin Origin) Handle {
 			p.forget(g)
 		}
 	}
+	if toMain {
+		// Am has a bound of its own, which counts when Ain is not full.
+		for p.main.bytes+int64(size) > p.capacity-p.inSize {
+			p.evicted(p.pop(&p.main))
+		}
+	}
 	h := p.add(k, size, origin)
 	if toMain {
 		p.push(&p.main, h)

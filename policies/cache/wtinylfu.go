@@ -48,14 +48,14 @@ func (p *wtinylfu) Find(k Key) Handle {
 	}
 	p.main.hit(&p.store, h, p.evicted)
 	p.counts.add(k.ID)
-	if p.mainHits++; p.mainHits > 32*p.main.capacity {
+	if p.mainHits++; p.mainHits >= 32*p.main.capacity {
 		p.mainHits = 0
 		p.counts.halve()
 	}
 	return h
 }
 
-func (p *wtinylfu) Admits(size uint32) bool { return int64(size) <= p.windowSize }
+func (p *wtinylfu) Admits(size uint32) bool { return int64(size) <= min(p.windowSize, p.main.sizes[0]) }
 
 func (p *wtinylfu) Insert(k Key, size uint32, origin Origin) Handle {
 	if !p.Admits(size) {

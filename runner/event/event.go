@@ -198,9 +198,18 @@ type Leased struct {
 	Nodes    int       `json:"nodes"`
 	Starts   time.Time `json:"starts"`
 	Ends     time.Time `json:"ends"`
-	PerHour  float64   `json:"per_node_hour"` // cost, in Unit
-	Unit     string    `json:"unit"`          // SU: service units
+	PerHour  float64   `json:"per_node_hour"`  // cost, in Unit
+	Unit     string    `json:"unit"`           // SU: service units
+	Keep     bool      `json:"keep,omitempty"` // stays when the run ends
 	Released bool      `json:"released,omitempty"`
+}
+
+// Cost is what the lease has cost by a time, in its unit.
+func (l Leased) Cost(now time.Time) float64 {
+	if now.After(l.Ends) {
+		now = l.Ends
+	}
+	return max(0, now.Sub(l.Starts).Hours()) * l.PerHour * float64(l.Nodes)
 }
 
 // Judged is the verdict on one claim.

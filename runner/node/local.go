@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"reprise/runner/device"
 )
 
 // Local runs commands as processes of this machine, each in a process group
@@ -39,6 +41,9 @@ func (l *Local) Machine() Machine { return ThisMachine() }
 
 // Load implements Sampler.
 func (l *Local) Load(context.Context) (Load, error) { return ThisLoad() }
+
+// Devices implements Inventory.
+func (l *Local) Devices(context.Context) ([]device.Device, error) { return device.This() }
 
 // Self is the running program's own path.
 func (l *Local) Self() string {

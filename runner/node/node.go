@@ -7,6 +7,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"reprise/runner/device"
 )
 
 // Command is one command to run on a node.
@@ -81,4 +83,15 @@ type Node interface {
 // Sampler is a node that can say how busy its machine is.
 type Sampler interface {
 	Load(ctx context.Context) (Load, error)
+}
+
+// Inventory is a node that knows the disks of its machine.
+type Inventory interface {
+	Devices(ctx context.Context) ([]device.Device, error)
+}
+
+// Restarter is a node whose machine can be restarted. Restart returns once the
+// machine has gone down and come up again, or when limit has passed.
+type Restarter interface {
+	Restart(ctx context.Context, limit time.Duration) error
 }

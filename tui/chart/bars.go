@@ -124,15 +124,21 @@ func Heat(values []float64, w, h int, paint Paint) []string {
 	return append(out, paint(axes, ansi.Truncate(legend, w, "…")))
 }
 
-// Spark draws values as a row of w bars, the latest at the right.
+// Spark draws values as a row of w bars, the latest at the right, between the
+// least and the greatest.
 func Spark(values []float64, w int) string {
 	values = values[max(0, len(values)-w):]
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
 	}
+	return SparkOf(values, w, low, high)
+}
+
+// SparkOf is Spark between given bounds.
+func SparkOf(values []float64, w int, low, high float64) string {
 	var b strings.Builder
-	for _, v := range values {
+	for _, v := range values[max(0, len(values)-w):] {
 		level := 3
 		if high > low {
 			level = clamp(int((v/2-low/2)/(high/2-low/2)*8), 8)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"reprise/emulator"
 	"reprise/policies/admission"
@@ -25,6 +26,19 @@ type Device interface {
 	Write(now int64, lba, sectors uint64) (latency int64, err error)
 }
 
+// Live are devices in real time. Its methods are called by one goroutine.
+type Live interface {
+	Devices() int
+	// Now is the time in ns since some moment in the past.
+	Now() int64
+	// Submit hands a request to a device and does not wait for it. Lba and
+	// sectors are as a Device has them.
+	Submit(device int, tag uint32, read bool, lba, sectors uint64)
+	// Wait gives the next request that is done and when it was, or, with ok
+	// false, that it is until and none was.
+	Wait(ctx context.Context, until int64) (tag uint32, at int64, ok bool, err error)
+}
+
 // Replicas says where writes go.
 type Replicas string
 
@@ -37,6 +51,7 @@ const (
 // Config describes the machine that replays.
 type Config struct {
 	Devices []Device
+	Live    Live // in place of Devices: real ones
 	// Bytes is the capacity of each device that requests are folded into:
 	// offsets are taken modulo it and down to a page of 4 KiB, as the published
 	// replayer does.
@@ -48,7 +63,8 @@ type Config struct {
 	// Depth is how many requests a device takes at a time; others wait in the
 	// host, where they can be cancelled; 0: any number.
 	Depth int
-	// Start is the virtual time at which the devices are ready, in ns.
+	// Start is the virtual time at which the devices are ready, in ns. Live
+	// devices have a time of their own.
 	Start int64
 }
 
@@ -59,11 +75,12 @@ const (
 
 // Engine replays on one set of devices. Time goes on from run to run.
 type Engine struct {
-	cfg    Config
-	host   Host
-	now    int64
-	events events
-	seq    uint32
+	cfg     Config
+	devices int
+	host    Host
+	now     int64
+	events  admission.Agenda // IDs: an io's or copy's number, twice, and 1 for a timer
+	seq     uint32
 
 	ios     []io
 	free    []uint32
@@ -144,6 +161,8 @@ type copied struct {
 	sent      int64
 	ticket    admission.Ticket
 	mark      uint32 // the observer's
+	row       int32  // in a live device's log
+	handed    int64  // to a live device
 	hedge     bool
 	cancelled bool
 	queued    bool // waits in the host
@@ -152,6 +171,9 @@ type copied struct {
 // New makes an engine.
 func New(cfg Config) (*Engine, error) {
 	n := len(cfg.Devices)
+	if cfg.Live != nil {
+		n = cfg.Live.Devices()
+	}
 	switch {
 	case n < 2:
 		return nil, fmt.Errorf("replay: %d devices: a replica needs another", n)
@@ -161,7 +183,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("replay: writes %q: want %s or %s", cfg.Writes, WriteBoth, WritePrimary)
 	}
 	return &Engine{
-		cfg: cfg, now: cfg.Start, host: Host{Trackers: make([]admission.Tracker, n)},
+		cfg: cfg, devices: n, now: cfg.Start, host: Host{Trackers: make([]admission.Tracker, n)},
 		waiting: make([]fifo, n), active: make([]int, n), blocked: make([]fifo, n), busy: make([]int, n),
 	}, nil
 }
@@ -177,16 +199,17 @@ type Options struct {
 // Result is what a run measured.
 type Result struct {
 	Policy string
-	// Latency of reads counts from their arrival, Service from when they were
-	// handed to a device or its queue; they differ with Workers.
-	Latency, Service, WriteLatency emulator.Histogram
-	Reads, Writes                  int
-	Redirected                     int // reads that went to a device other than their primary
-	Hedged                         int // second copies sent
-	HedgeWon                       int // of which were done first
-	Cancelled                      int // copies taken back
-	Devices                        []DeviceLoad
-	Clients                        []emulator.Histogram // read latency by client
+	// Latency of reads counts from when the trace wants them, Service from when
+	// they were handed to a device or its queue; they differ with Workers, and
+	// on live devices by Lag: how late the replay itself was with a request.
+	Latency, Service, WriteLatency, Lag emulator.Histogram
+	Reads, Writes                       int
+	Redirected                          int // reads that went to a device other than their primary
+	Hedged                              int // second copies sent
+	HedgeWon                            int // of which were done first
+	Cancelled                           int // copies taken back
+	Devices                             []DeviceLoad
+	Clients                             []emulator.Histogram // read latency by client
 	// Logs are by device, where Options.Log asked for them.
 	Logs []*admission.Log
 }
@@ -202,7 +225,7 @@ type DeviceLoad struct {
 // done. Times of the streams count from the engine's present; they must not go
 // back.
 func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, o Options) (*Result, error) {
-	n := len(e.cfg.Devices)
+	n := e.devices
 	if len(streams) > n {
 		return nil, fmt.Errorf("replay: %d clients for %d devices", len(streams), n)
 	}
@@ -216,8 +239,12 @@ func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, 
 		}
 		e.run.Logs = e.logs
 	}
+	if e.cfg.Live != nil {
+		e.now = e.cfg.Live.Now()
+	}
 	base := e.now
 	at := make([]int, len(streams))
+	last := int64(0)
 	for count := 0; ; count++ {
 		client := -1
 		var next int64
@@ -232,35 +259,91 @@ func (e *Engine) Run(ctx context.Context, p Policy, streams [][]traces.Request, 
 		if client < 0 {
 			break
 		}
-		if base+next < e.now {
+		if next < last {
 			return nil, fmt.Errorf("replay: request %d of client %d arrives before the one ahead of it", at[client], client)
 		}
-		if err := e.advance(base + next); err != nil {
+		last = next
+		if err := e.until(ctx, base+next); err != nil {
 			return nil, err
 		}
-		if err := e.arrive(client, &streams[client][at[client]]); err != nil {
+		if err := e.arrive(client, &streams[client][at[client]], base+next); err != nil {
 			return nil, err
 		}
 		at[client]++
 	}
-	for len(e.events) > 0 {
-		if err := e.advance(e.events[0].at); err != nil {
+	for len(e.events) > 0 || e.cfg.Live != nil && e.underWay() > 0 {
+		to := int64(math.MaxInt64)
+		if len(e.events) > 0 {
+			to = e.events[0].At
+		}
+		if err := e.until(ctx, to); err != nil {
 			return nil, err
 		}
 	}
 	return e.run, nil
 }
 
+// until lets time pass, virtual or real.
+func (e *Engine) until(ctx context.Context, to int64) error {
+	if e.cfg.Live != nil {
+		return e.wait(ctx, to)
+	}
+	return e.advance(to)
+}
+
+// wait lets real time pass up to a moment or, without one, until nothing is
+// under way.
+func (e *Engine) wait(ctx context.Context, to int64) error {
+	for {
+		next := to
+		if len(e.events) > 0 {
+			next = min(next, e.events[0].At)
+		}
+		c, at, ok, err := e.cfg.Live.Wait(ctx, next)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			e.now = max(e.now, at)
+			if err := e.complete(c); err != nil {
+				return err
+			}
+			if to == math.MaxInt64 && e.underWay() == 0 {
+				return nil
+			}
+			continue
+		}
+		e.now = max(e.now, e.cfg.Live.Now())
+		if len(e.events) > 0 && e.events[0].At <= e.now {
+			if err := e.hedge(e.events.Pop().ID >> 1); err != nil {
+				return err
+			}
+			continue
+		}
+		if e.now >= to {
+			return nil
+		}
+	}
+}
+
+// underWay is the number of copies at devices.
+func (e *Engine) underWay() (n int) {
+	for _, a := range e.active {
+		n += a
+	}
+	return n
+}
+
 // advance lets everything happen that happens up to a time.
 func (e *Engine) advance(to int64) error {
-	for len(e.events) > 0 && e.events[0].at <= to {
-		ev := e.events.pop()
-		e.now = ev.at
+	for len(e.events) > 0 && e.events[0].At <= to {
+		ev := e.events.Pop()
+		e.now = ev.At
 		var err error
-		if ev.timer {
-			err = e.hedge(ev.of)
+		if ev.ID&1 != 0 {
+			err = e.hedge(ev.ID >> 1)
 		} else {
-			err = e.complete(ev.of)
+			err = e.complete(ev.ID >> 1)
 		}
 		if err != nil {
 			return err
@@ -270,7 +353,7 @@ func (e *Engine) advance(to int64) error {
 	return nil
 }
 
-func (e *Engine) arrive(client int, r *traces.Request) error {
+func (e *Engine) arrive(client int, r *traces.Request, wanted int64) error {
 	if r.Op != traces.Read && r.Op != traces.Write || r.Size == 0 {
 		return nil
 	}
@@ -283,7 +366,10 @@ func (e *Engine) arrive(client int, r *traces.Request) error {
 	if offset+size > e.cfg.Bytes {
 		offset = (e.cfg.Bytes - size) &^ (pageSize - 1)
 	}
-	e.ios[id] = io{arrival: e.now, offset: offset, size: r.Size, client: int32(client), read: r.Op == traces.Read}
+	e.ios[id] = io{arrival: wanted, offset: offset, size: r.Size, client: int32(client), read: r.Op == traces.Read}
+	if e.cfg.Live != nil {
+		e.run.Lag.Add(e.now - wanted)
+	}
 	if e.cfg.Workers > 0 && e.busy[client] >= e.cfg.Workers {
 		e.blocked[client].push(id)
 		return nil
@@ -303,8 +389,8 @@ func (e *Engine) start(id uint32) error {
 			q.waitFor = 1
 			return e.send(id, client, false)
 		}
-		q.waitFor = int32(len(e.cfg.Devices))
-		for d := range e.cfg.Devices {
+		q.waitFor = int32(e.devices)
+		for d := range e.devices {
 			if err := e.send(id, d, false); err != nil {
 				return err
 			}
@@ -317,8 +403,8 @@ func (e *Engine) start(id uint32) error {
 	e.host.Now = e.now
 	r := Read{At: e.now, Client: client, Size: q.size, LBA: lba, Sectors: sectors}
 	c := e.policy.Route(&e.host, r)
-	if c.Device < 0 || c.Device >= len(e.cfg.Devices) || c.HedgeTo < 0 || c.HedgeTo >= len(e.cfg.Devices) {
-		return fmt.Errorf("replay: policy %s chose device %d and hedge %d of %d", e.policy.Name(), c.Device, c.HedgeTo, len(e.cfg.Devices))
+	if c.Device < 0 || c.Device >= e.devices || c.HedgeTo < 0 || c.HedgeTo >= e.devices {
+		return fmt.Errorf("replay: policy %s chose device %d and hedge %d of %d", e.policy.Name(), c.Device, c.HedgeTo, e.devices)
 	}
 	q.choice = c
 	if e.decided != nil {
@@ -329,7 +415,7 @@ func (e *Engine) start(id uint32) error {
 	}
 	if c.Hedge > 0 {
 		q.pending++
-		e.schedule(event{at: e.now + c.Hedge, of: id, timer: true})
+		e.schedule(e.now+c.Hedge, id<<1|1)
 	}
 	return e.send(id, c.Device, false)
 }
@@ -369,19 +455,31 @@ func (e *Engine) submit(c uint32) error {
 	e.active[device]++
 	lba, sectors := q.place()
 	load := &e.run.Devices[device]
-	var latency int64
-	var err error
 	if q.read {
-		latency, err = e.cfg.Devices[device].Read(e.now, lba, sectors)
 		load.Reads++
 		load.ReadBytes += uint64(q.size)
 		if device != int(q.client) {
 			load.Foreign++
 		}
 	} else {
-		latency, err = e.cfg.Devices[device].Write(e.now, lba, sectors)
 		load.Writes++
 		load.WriteBytes += uint64(q.size)
+	}
+	if e.cfg.Live != nil {
+		k.handed = e.now
+		if e.logs != nil {
+			k.row = int32(e.logs[device].Len())
+			e.logs[device].Append(e.now, 0, q.size, q.read)
+		}
+		e.cfg.Live.Submit(device, c, q.read, lba, sectors)
+		return nil
+	}
+	var latency int64
+	var err error
+	if q.read {
+		latency, err = e.cfg.Devices[device].Read(e.now, lba, sectors)
+	} else {
+		latency, err = e.cfg.Devices[device].Write(e.now, lba, sectors)
 	}
 	if err != nil {
 		return fmt.Errorf("replay: device %d: %w", device, err)
@@ -392,7 +490,7 @@ func (e *Engine) submit(c uint32) error {
 	if e.logs != nil {
 		e.logs[device].Append(e.now, latency/1000, q.size, q.read)
 	}
-	e.schedule(event{at: e.now + latency, of: c})
+	e.schedule(e.now+latency, c<<1)
 	return nil
 }
 
@@ -402,6 +500,9 @@ func (e *Engine) complete(c uint32) error {
 	q := &e.ios[k.io]
 	device := int(k.device)
 	e.active[device]--
+	if e.cfg.Live != nil && e.logs != nil {
+		e.logs[device].Completed(int(k.row), (e.now-k.handed)/1000)
+	}
 	e.host.Trackers[device].Complete(k.ticket, e.now)
 	if e.observer != nil {
 		e.observer.Done(device, q.size, q.read, e.now-k.sent, k.mark)
@@ -480,10 +581,9 @@ func (e *Engine) hedge(id uint32) error {
 	return nil
 }
 
-func (e *Engine) schedule(ev event) {
+func (e *Engine) schedule(at int64, id uint32) {
 	e.seq++
-	ev.seq = e.seq
-	e.events.push(ev)
+	e.events.Push(admission.Event{At: at, Order: e.seq, ID: id})
 }
 
 func (e *Engine) release(id uint32) {

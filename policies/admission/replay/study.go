@@ -14,11 +14,10 @@ import (
 
 // Study compares policies on the same two devices under the same two traces.
 // The first part of the traces, always under the baseline, records the logs
-// that models are trained on; the second part is what is measured. Every policy
-// meets devices that were aged alike and went through the same first part.
+// that models are trained on; the second part is what is measured.
 type Study struct {
 	Seed    uint64
-	Device  emulator.Config // of both devices; each has a seed of its own
+	Machine Machine
 	Writes  Replicas
 	Workers int // of each client; 0: any number
 	// Parts are the two parts of the traces, [part][client]. Each part's times
@@ -30,14 +29,25 @@ type Study struct {
 	p95, p98 []int64 // read latencies of the first part, by client
 }
 
+// Machine brings up the devices of a study.
+type Machine interface {
+	// Up gives devices as they are before a part: Devices or Live, Bytes, Depth
+	// and Start of a Config.
+	Up(part int, seed uint64) (Config, error)
+	// Stateful says that what the devices are before the second part is what
+	// the first made of them, so that it has to be replayed before each
+	// measurement, under the baseline.
+	Stateful() bool
+}
+
 // NewStudy takes a light and a heavy trace and cuts both at half the time of
 // the shorter. What the longer has beyond that is left out.
-func NewStudy(seed uint64, device emulator.Config, light, heavy []traces.Request) (*Study, error) {
+func NewStudy(seed uint64, m Machine, light, heavy []traces.Request) (*Study, error) {
 	if len(light) < 2 || len(heavy) < 2 {
 		return nil, errors.New("study: a trace of fewer than two requests has no half to train on and none to measure")
 	}
 	end := min(light[len(light)-1].Time, heavy[len(heavy)-1].Time)
-	s := &Study{Seed: seed, Device: device, Writes: WritePrimary}
+	s := &Study{Seed: seed, Machine: m, Writes: WritePrimary}
 	for _, list := range [][]traces.Request{light, heavy} {
 		var first, second []traces.Request
 		for _, r := range list {
@@ -54,6 +64,10 @@ func NewStudy(seed uint64, device emulator.Config, light, heavy []traces.Request
 	}
 	return s, nil
 }
+
+// Emulated is a pair of emulated devices, aged alike, each with a seed of its
+// own.
+type Emulated struct{ Device emulator.Config }
 
 // Aged makes a device in steady state: every page written in order, and then as
 // many pages overwritten at random. It gives the time at which the device has
@@ -83,42 +97,80 @@ func Aged(c emulator.Config) (d *emulator.Device, ready int64, err error) {
 	return d, ready + d.Flush(ready) + rest, nil
 }
 
-func (s *Study) engine() (*Engine, []Device, error) {
-	cfg := Config{Writes: s.Writes, Workers: s.Workers}
-	for i := range s.Parts[0] {
-		c := s.Device
-		c.Seed = s.Seed*uint64(len(s.Parts[0])) + uint64(i)
+// Up ages two devices.
+func (m Emulated) Up(_ int, seed uint64) (Config, error) {
+	var cfg Config
+	for i := range uint64(2) {
+		c := m.Device
+		c.Seed = 2*seed + i
 		d, ready, err := Aged(c)
 		if err != nil {
-			return nil, nil, err
+			return cfg, err
 		}
 		cfg.Devices = append(cfg.Devices, d)
 		cfg.Start = max(cfg.Start, ready)
 		cfg.Bytes = uint64(d.Pages()) * uint64(d.Config().PageSize())
 	}
+	return cfg, nil
+}
+
+// Stateful is true: a write today is garbage to collect tomorrow.
+func (Emulated) Stateful() bool { return true }
+
+// Real is a pair of real devices of Bytes each that take Depth requests at a
+// time.
+type Real struct {
+	Live  Live
+	Bytes uint64
+	Depth int
+}
+
+// Up gives the devices as they happen to be.
+func (m Real) Up(int, uint64) (Config, error) {
+	return Config{Live: m.Live, Bytes: m.Bytes, Depth: m.Depth}, nil
+}
+
+// Stateful is false: what state a drive is in nobody can set, and the first
+// part before every policy would double the time. As in the published runs one
+// policy follows the other.
+func (Real) Stateful() bool { return false }
+
+func (s *Study) engine(part int) (*Engine, []Device, error) {
+	cfg, err := s.Machine.Up(part, s.Seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Writes, cfg.Workers = s.Writes, s.Workers
 	e, err := New(cfg)
 	return e, cfg.Devices, err
 }
 
 // Record runs both parts under the baseline and gives each device's log.
 func (s *Study) Record(ctx context.Context) ([]*admission.Log, error) {
-	e, _, err := s.engine()
-	if err != nil {
-		return nil, err
-	}
+	var e *Engine
 	var whole []*admission.Log
-	for _, part := range s.Parts {
+	end := int64(0) // of the part before
+	for p, part := range s.Parts {
+		later := int64(0)
+		if p == 0 || !s.Machine.Stateful() {
+			var err error
+			if e, _, err = s.engine(p); err != nil {
+				return nil, err
+			}
+			later = end
+		}
 		r, err := e.Run(ctx, Baseline(), part, Options{Log: true})
 		if err != nil {
 			return nil, err
 		}
+		end = e.now
 		if whole == nil {
 			whole = r.Logs
 			continue
 		}
 		for d, l := range r.Logs {
 			for i := range l.Len() {
-				whole[d].Append(l.Submit[i], l.Latency[i], l.Size[i], l.Read[i])
+				whole[d].Append(later+l.Submit[i], l.Latency[i], l.Size[i], l.Read[i])
 			}
 		}
 	}
@@ -152,16 +204,18 @@ func (s *Study) Measure(ctx context.Context, name string) (*Result, error) {
 		return nil, err
 	}
 	if s.logs == nil {
-		if err := s.learn(ctx); err != nil {
+		if err := s.Learn(ctx); err != nil {
 			return nil, err
 		}
 	}
-	e, devices, err := s.engine()
+	e, devices, err := s.engine(1)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.Run(ctx, Baseline(), s.Parts[0], Options{}); err != nil {
-		return nil, err
+	if s.Machine.Stateful() {
+		if _, err := e.Run(ctx, Baseline(), s.Parts[0], Options{}); err != nil {
+			return nil, err
+		}
 	}
 	policy, err := s.policy(ctx, name, devices)
 	if err != nil {
@@ -170,9 +224,10 @@ func (s *Study) Measure(ctx context.Context, name string) (*Result, error) {
 	return e.Run(ctx, policy, s.Parts[1], Options{})
 }
 
-// learn records the first part under the baseline.
-func (s *Study) learn(ctx context.Context) error {
-	e, _, err := s.engine()
+// Learn records the first part under the baseline, which Measure otherwise does
+// when it is first called.
+func (s *Study) Learn(ctx context.Context) error {
+	e, _, err := s.engine(0)
 	if err != nil {
 		return err
 	}
@@ -236,11 +291,7 @@ func (s *Study) learned(ctx context.Context, name, recipe string, group int) (Po
 			s.models[key] = append(s.models[key], m)
 		}
 	}
-	precision := admission.Int16
-	if r.Inputs == admission.LinnOSInputs {
-		precision = admission.Float32
-	}
-	return Learned(name, s.models[key], precision)
+	return Learned(name, s.models[key], admission.Int16)
 }
 
 // Teach trains a model on a device's log, as an operator would who has nothing

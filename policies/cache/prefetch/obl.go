@@ -1,6 +1,10 @@
 package prefetch
 
-import "reprise/policies/cache/params"
+import (
+	"math"
+
+	"reprise/policies/cache/params"
+)
 
 var oblSpec = Spec{
 	Name:   "obl",
@@ -11,7 +15,7 @@ var oblSpec = Spec{
 		{Name: "block-size", Doc: "object mode with sizes: bytes of what is fetched", Default: 512, Min: 1, Max: 1 << 31, Whole: true},
 	},
 	new: func(c Config) Prefetcher {
-		return &obl{k: c.Int("sequential-confidence-k"), size: uint32(c.Int("block-size"))}
+		return &obl{k: c.Int("sequential-confidence-k"), size: uint32(c.Int("block-size")), last: math.MaxUint64}
 	},
 }
 

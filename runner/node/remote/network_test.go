@@ -59,18 +59,19 @@ type machine struct {
 	*nodetest.SSHD
 	cable string
 	n     int
+	first []string // words before the server's command, once inside
 }
 
 func newMachine(t *testing.T, n int) *machine {
 	t.Helper()
-	m := &machine{nodetest.PrepareSSHD(t, fmt.Sprintf("10.99.%d.2:2022", n)), fmt.Sprint("cable", n), n}
+	m := &machine{SSHD: nodetest.PrepareSSHD(t, fmt.Sprintf("10.99.%d.2:2022", n)), cable: fmt.Sprint("cable", n), n: n}
 	m.boot(t)
 	return m
 }
 
 func (m *machine) boot(t *testing.T) {
 	t.Helper()
-	m.Start(t, "unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+	m.Start(t, append([]string{"unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"}, m.first...)...)
 	pid := strconv.Itoa(m.PID())
 	ours, err := os.Readlink("/proc/self/ns/net")
 	require.NoError(t, err)
@@ -107,11 +108,15 @@ func (m *machine) node(t *testing.T, patience time.Duration) *Node {
 	way := reach(m.SSHD)
 	way.Alive = 300 * time.Millisecond
 	var n *Node
-	require.Eventually(t, func() (up bool) {
-		var err error
-		n, err = OpenSSH(t.Context(), m.Target(), way)
-		return err == nil
-	}, 10*time.Second, 50*time.Millisecond, "%s", m.Log())
+	var err error
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if n, err = OpenSSH(t.Context(), m.Target(), way); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v\n%s", err, m.Log())
+		}
+	}
 	n.Grace, n.Patience = time.Second, patience
 	t.Cleanup(func() { _ = n.Close() })
 	return n

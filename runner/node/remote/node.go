@@ -77,7 +77,11 @@ func newNode(ctx context.Context, name string, l link) (*Node, error) {
 func (n *Node) Name() string { return n.name }
 
 // Machine implements node.Node.
-func (n *Node) Machine() node.Machine { return n.machine }
+func (n *Node) Machine() node.Machine {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine
+}
 
 // Load implements node.Sampler.
 func (n *Node) Load(ctx context.Context) (node.Load, error) {
