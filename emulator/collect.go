@@ -53,6 +53,19 @@ func (d *Device) collect() error {
 	return nil
 }
 
+// reclaim rewrites lines that were read too often. A device that cannot write
+// leaves them as they are.
+func (d *Device) reclaim() {
+	if d.wornOut || d.collecting != none && d.finish() != nil {
+		return
+	}
+	for len(d.refresh) != 0 && d.freePages > d.forceBelow {
+		if !d.begin() || d.finish() != nil {
+			return
+		}
+	}
+}
+
 // begin chooses the next line to collect.
 func (d *Device) begin() bool {
 	victim := none

@@ -87,7 +87,7 @@ func DefaultConfig() Config {
 			PlanesPerLUN: 2, LUNsPerChannel: 4, Channels: 8,
 		},
 		Timing:  Timing{Read: 40_000, Program: 200_000, Erase: 2_000_000, Transfer: 5_000},
-		Suspend: 20_000, Buffer: 1024, BufferEntry: 8_000,
+		Suspend: 20_000, Scheduling: outOfOrder, Buffer: 1024, BufferEntry: 8_000,
 		OverProvision: 12.5, GC: "greedy", GCChoices: 10, GCFree: 4, GCPace: "incremental", SeparateGC: true, SeparateWL: true,
 		Allocation: "youngest", Leveling: "none", Probability: 0.01, Seed: 1,
 	}
@@ -142,6 +142,9 @@ func (c *Config) validate() (VictimPolicy, orderKind, WearLeveler, error) {
 		if !(v.value >= v.least && v.value <= v.largest) {
 			return fail(fmt.Errorf("%s is %v; it must be between %v and %v", v.name, v.value, v.least, v.largest))
 		}
+	}
+	if err := oneOf("scheduling", c.Scheduling, outOfOrder, inOrder); err != nil {
+		return fail(err)
 	}
 	if err := oneOf("gc_pace", c.GCPace, "incremental", "line"); err != nil {
 		return fail(err)

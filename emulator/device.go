@@ -13,9 +13,10 @@ type Config struct {
 	Timing      `yaml:",inline"`
 	Reliability `yaml:",inline"`
 
-	Suspend     int64 `yaml:"suspend_lat" doc:"time to suspend and resume a program or erase for a read, ns; 0: reads wait"`
-	Buffer      int   `yaml:"buffer_pgs" doc:"pages of the write buffer; 0: a write ends with its program"`
-	BufferEntry int64 `yaml:"buffer_lat" doc:"time to take a page into the write buffer or read one from it, ns"`
+	Scheduling  string `yaml:"scheduling" doc:"out-of-order: pages cross a bus as they get ready, copies keep nobody waiting; in-order: bookings of a bus stay in the order they were made"`
+	Suspend     int64  `yaml:"suspend_lat" doc:"time to suspend and resume a program or erase for a read, ns; 0: reads wait"`
+	Buffer      int    `yaml:"buffer_pgs" doc:"pages of the write buffer; 0: a write ends with its program"`
+	BufferEntry int64  `yaml:"buffer_lat" doc:"time to take a page into the write buffer or read one from it, ns"`
 
 	OverProvision float64 `yaml:"op_pcent" doc:"spare capacity, in percent of the logical capacity"`
 	LogicalPages  int     `yaml:"logical_pgs" doc:"logical capacity in pages; in place of op_pcent if not 0"`
@@ -41,6 +42,12 @@ var (
 	ErrNoSpace = errors.New("no space left on device")
 	// ErrWornOut: so many blocks are bad that the logical capacity does not fit.
 	ErrWornOut = errors.New("device worn out: it is read-only")
+)
+
+// The values of Config.Scheduling.
+const (
+	outOfOrder = "out-of-order"
+	inOrder    = "in-order"
 )
 
 // The write points. Without a separate one, collection shares the host's.
@@ -251,6 +258,9 @@ func (d *Device) Read(now int64, lba, sectors uint64) (latency int64, err error)
 	done := now
 	for p := first; p < end; p++ {
 		done = max(done, d.readPage(p))
+	}
+	if len(d.refresh) != 0 {
+		d.reclaim()
 	}
 	return done - now, nil
 }

@@ -1,12 +1,18 @@
 package emulator
 
 // media is the timing of the flash array. A plane (unit) works by itself; the
-// planes of a channel share its bus. Each resource is a time up to which it is
-// booked, so an operation costs a few additions and no event queue.
+// planes of a channel share its bus. A plane is a time up to which it is booked,
+// so an operation costs a few additions and no event queue.
 //
 // A program occupies bus then plane, a read plane then bus, a copy both. With
 // suspend, reads go before booked programs and erases: the one under way is
 // interrupted, and what was booked ends later by the time the read took.
+//
+// A controller out of order sends the pages of a channel as they get ready, and
+// has so many copies under way that planes and buses do not wait for one
+// another. In order, a bus is booked up to a time too: what is booked for later
+// keeps everything behind it waiting, and a copy begins with what its planes
+// and buses have in hand.
 type media struct {
 	t        Timing
 	suspend  bool
@@ -14,28 +20,57 @@ type media struct {
 	channels uint32
 
 	unitFree, unitReadFree []int64
-	busFree, busReadFree   []int64
+	buses                  []bus   // out of order
+	busFree, busReadFree   []int64 // in order
 }
 
 func newMedia(c Config) media {
-	return media{
+	m := media{
 		t: c.Timing, suspend: c.Suspend > 0, overhead: c.Suspend, channels: uint32(c.Channels),
 		unitFree: make([]int64, c.Units()), unitReadFree: make([]int64, c.Units()),
-		busFree: make([]int64, c.Channels), busReadFree: make([]int64, c.Channels),
 	}
+	if c.Scheduling == outOfOrder {
+		m.buses = make([]bus, c.Channels)
+	} else {
+		m.busFree, m.busReadFree = make([]int64, c.Channels), make([]int64, c.Channels)
+	}
+	return m
+}
+
+// send books the transfer of a page that is ready at a time, if ahead before
+// those of programs, and returns its end.
+func (m *media) send(now, ready int64, channel uint32, ahead bool) (end int64) {
+	switch {
+	case m.t.Transfer == 0:
+		return ready
+	case m.buses != nil:
+		return m.buses[channel].book(now, ready, m.t.Transfer, ahead)
+	case !ahead:
+		end = max(ready, m.busFree[channel]) + m.t.Transfer
+		m.busFree[channel] = end
+		return end
+	}
+	// The page on the wire goes first; those queued behind it give way.
+	start := max(ready, m.busReadFree[channel])
+	if m.busFree[channel] > start {
+		start += m.t.Transfer
+		m.busFree[channel] += m.t.Transfer
+	}
+	end = start + m.t.Transfer
+	m.busReadFree[channel] = end
+	m.busFree[channel] = max(m.busFree[channel], end)
+	return end
 }
 
 // read books a host read whose sensing is repeated retries times and returns
 // when the data is across the bus.
 func (m *media) read(now int64, unit, retries uint32) int64 {
 	sense := m.t.Read * int64(1+retries)
-	bus := unit % m.channels
+	channel := unit % m.channels
 	if !m.suspend {
 		end := max(now, m.unitFree[unit]) + sense
 		m.unitFree[unit] = end
-		end = max(end, m.busFree[bus]) + m.t.Transfer
-		m.busFree[bus] = end
-		return end
+		return m.send(now, end, channel, false)
 	}
 	start := max(now, m.unitReadFree[unit])
 	if m.unitFree[unit] > start {
@@ -45,24 +80,12 @@ func (m *media) read(now int64, unit, retries uint32) int64 {
 	end := start + sense
 	m.unitReadFree[unit] = end
 	m.unitFree[unit] = max(m.unitFree[unit], end)
-
-	// The page on the wire goes first; those queued behind it give way.
-	start = max(end, m.busReadFree[bus])
-	if m.busFree[bus] > start {
-		start += m.t.Transfer
-		m.busFree[bus] += m.t.Transfer
-	}
-	end = start + m.t.Transfer
-	m.busReadFree[bus] = end
-	m.busFree[bus] = max(m.busFree[bus], end)
-	return end
+	return m.send(now, end, channel, true)
 }
 
 // program books a page program and returns its end.
 func (m *media) program(now int64, unit uint32) int64 {
-	bus := unit % m.channels
-	sent := max(now, m.busFree[bus]) + m.t.Transfer
-	m.busFree[bus] = sent
+	sent := m.send(now, now, unit%m.channels, false)
 	end := max(sent, m.unitFree[unit]) + m.t.Program
 	m.unitFree[unit] = end
 	return end
@@ -73,14 +96,15 @@ func (m *media) program(now int64, unit uint32) int64 {
 func (m *media) copy(now int64, from, to, retries uint32) {
 	end := max(now, m.unitFree[from]) + m.t.Read*int64(1+retries)
 	m.unitFree[from] = end
-	if from == to {
+	switch {
+	case from == to:
 		m.unitFree[to] = end + m.t.Program
-		return
+	case m.buses != nil:
+		m.send(now, now, from%m.channels, false)
+		m.program(now, to)
+	default:
+		m.program(m.send(now, end, from%m.channels, false), to)
 	}
-	bus := from % m.channels
-	end = max(end, m.busFree[bus]) + m.t.Transfer
-	m.busFree[bus] = end
-	m.program(end, to)
 }
 
 func (m *media) erase(now int64, unit uint32) {

@@ -25,17 +25,31 @@ func (d *Device) Peek(now int64, lba, sectors uint64) (latency int64) {
 // peek is when read would end.
 func (m *media) peek(now int64, unit, retries uint32) int64 {
 	sense := m.t.Read * int64(1+retries)
-	bus := unit % m.channels
+	channel := unit % m.channels
 	if !m.suspend {
-		return max(max(now, m.unitFree[unit])+sense, m.busFree[bus]) + m.t.Transfer
+		return m.peekSend(now, max(now, m.unitFree[unit])+sense, channel, false)
 	}
 	start := max(now, m.unitReadFree[unit])
 	if m.unitFree[unit] > start {
 		start += m.overhead
 	}
-	end := start + sense
-	start = max(end, m.busReadFree[bus])
-	if m.busFree[bus] > start {
+	return m.peekSend(now, start+sense, channel, true)
+}
+
+// peekSend is when send would end.
+func (m *media) peekSend(now, ready int64, channel uint32, ahead bool) int64 {
+	switch {
+	case m.t.Transfer == 0:
+		return ready
+	case m.buses != nil:
+		m.buses[channel].advance(now / m.t.Transfer)
+		start, _, _ := m.buses[channel].start(ready, m.t.Transfer, ahead)
+		return start + m.t.Transfer
+	case !ahead:
+		return max(ready, m.busFree[channel]) + m.t.Transfer
+	}
+	start := max(ready, m.busReadFree[channel])
+	if m.busFree[channel] > start {
 		start += m.t.Transfer
 	}
 	return start + m.t.Transfer

@@ -86,7 +86,7 @@ func deviceConfig() emulator.Config {
 	c.Channels, c.LUNsPerChannel, c.PlanesPerLUN = 8, 4, 1
 	c.PagesPerBlock, c.BlocksPerPlane = 32, 416
 	c.Suspend, c.GCPace, c.GCFree, c.OverProvision = 0, "incremental", 6, 28
-	c.Buffer = 512
+	c.Buffer, c.Scheduling = 512, "in-order"
 	c.Leveling = "threshold"
 	return c
 }

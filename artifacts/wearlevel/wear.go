@@ -46,12 +46,12 @@ func init() {
 		Run: lifetime,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.aging", Version: 2,
+		Name: "wearlevel.aging", Version: 3,
 		Doc: "wear added at once against wear simulated, for the same number of writes from steady state on",
 		Params: []artifacts.Param{
 			{Name: "gc", Doc: "victim selection"},
 			{Name: "workload", Doc: "uniform, or skew: 90 % of the writes to 10 % of the pages", Default: "uniform"},
-			{Name: "blocks", Doc: "logical blocks of 64 pages", Default: 4096},
+			{Name: "blocks", Doc: "logical blocks of 16 pages", Default: 16384},
 			{Name: "warm", Doc: "logical capacities written until the state is steady; 0: 1 if uniform, 30 if skewed", Default: 0},
 			{Name: "volumes", Doc: "logical capacities written from there", Default: 404},
 			{Name: "watched", Doc: "of these, simulated for watching", Default: 4},
@@ -245,7 +245,7 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 // aging observes mean_error and sd_error, relative to the simulation, writes
 // saved (all over simulated, from steady state on) and the ratio of times taken.
 func aging(ctx context.Context, env *artifacts.Env) error {
-	const pages = 64
+	const pages = 16 // many small blocks: the error of a standard deviation is 1/sqrt(2 blocks)
 	logical, volumes, watched := env.Params["blocks"].(int), env.Params["volumes"].(int), env.Params["watched"].(int)
 	if watched < 4 || volumes <= watched {
 		return fmt.Errorf("%d volumes cannot be watched, of %d in all; at least 4 must be", watched, volumes)

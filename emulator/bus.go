@@ -1,0 +1,97 @@
+package emulator
+
+import "math/bits"
+
+// bus is the timetable of a channel's bus, in slots as long as the transfer of
+// a page. A page that is ready later than others does not keep them from going
+// earlier. A timetable that is full gives its end.
+type bus struct {
+	base int64 // number of the word that holds the slots of the present
+	// all slots taken, and those of them by reads that go before programs.
+	all, reads slots
+}
+
+const busWords = 64
+
+// slots are a ring of bits, a slot each, with a bit for every word that is full.
+type slots struct {
+	words [busWords]uint64
+	full  uint64
+}
+
+func (s *slots) take(slot int64) {
+	w := slot >> 6 % busWords
+	s.words[w] |= 1 << (slot & 63)
+	if s.words[w] == ^uint64(0) {
+		s.full |= 1 << w
+	}
+}
+
+func (s *slots) taken(slot int64) bool { return s.words[slot>>6%busWords]>>(slot&63)&1 != 0 }
+
+// free is the first slot from the given one on that is not taken; there is none
+// before the end of the ring if it is the end.
+func (s *slots) free(slot, end int64) int64 {
+	if slot >= end {
+		return end
+	}
+	word := slot >> 6
+	if open := ^s.words[word%busWords] &^ (1<<(slot&63) - 1); open != 0 {
+		return word<<6 + int64(bits.TrailingZeros64(open))
+	}
+	word++
+	// The words in the order of time, the one after the slot's first.
+	skip := int64(bits.TrailingZeros64(^bits.RotateLeft64(s.full, -int(word%busWords))))
+	if word += skip; word<<6 >= end {
+		return end
+	}
+	return word<<6 + int64(bits.TrailingZeros64(^s.words[word%busWords]))
+}
+
+// advance forgets the slots before one.
+func (b *bus) advance(slot int64) {
+	word := slot >> 6
+	for w := b.base; w < min(word, b.base+busWords); w++ {
+		for _, s := range []*slots{&b.all, &b.reads} {
+			s.words[w%busWords] = 0
+			s.full &^= 1 << (w % busWords)
+		}
+	}
+	b.base = max(b.base, word)
+}
+
+func (b *bus) end() int64 { return (b.base + busWords) << 6 }
+
+// start is when a page that is ready at a time begins to be sent, and the slots
+// that are then taken: its own, and the one that a program is put off to that
+// it goes before, if any.
+func (b *bus) start(ready, page int64, ahead bool) (start, slot, putOff int64) {
+	slot, putOff = ready/page, -1
+	if !ahead {
+		slot = b.all.free(slot, b.end())
+		return max(ready, slot*page), slot, -1
+	}
+	slot = b.reads.free(slot, b.end())
+	start = max(ready, slot*page)
+	if slot < b.end() && b.all.taken(slot) {
+		start += page // the page on the wire goes first
+		putOff = b.all.free(slot, b.end())
+	}
+	return start, slot, putOff
+}
+
+// book takes the slots that start found and returns the end of the transfer.
+func (b *bus) book(now, ready, page int64, ahead bool) (end int64) {
+	b.advance(now / page)
+	start, slot, putOff := b.start(ready, page, ahead)
+	if slot < b.end() {
+		b.all.take(slot)
+		if ahead {
+			b.reads.take(slot)
+		}
+	}
+	if putOff >= 0 && putOff < b.end() {
+		b.all.take(putOff)
+	}
+	return start + page
+}
