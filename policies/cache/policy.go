@@ -7,6 +7,8 @@
 // policies whose names are plain (lru, s3fifo, lirs …) decide exactly as
 // libCacheSim commit aa0fc40 does, its departures from the papers included, so
 // that the two count the same misses; each departure is told where it is made.
+// That holds for the fourteen that its authors call deterministic, and qdlp;
+// the others are after their papers, and those that draw at random come near.
 // A name with -paper is the policy as published.
 //
 // Every policy shares one frame: Find, and after a miss Insert, which evicts
@@ -32,8 +34,8 @@ type Policy interface {
 	// Find looks for an object that is requested, and counts the use if it is
 	// resident. Otherwise it returns None, and the caller calls Insert for the
 	// same object before it calls Find again, or drops the matter: what Find
-	// learnt from a ghost is then lost. With LIRS a hit may push the object out
-	// that was hit: whoever keeps the handle asks Peek.
+	// learnt from a ghost is then lost. With LIRS and belady-size a hit may push
+	// the object out that was hit: whoever keeps the handle asks Peek.
 	Find(k Key) Handle
 	// Insert brings in an object that is not resident, after evicting until it
 	// fits. It returns None if the policy will not have it. A prefetched object

@@ -57,7 +57,8 @@ func Policies() []Spec {
 	return []Spec{
 		lruSpec, fifoSpec, clockSpec, sieveSpec, s3fifoSpec, twoqSpec, slruSpec, arcSpec, lirsSpec,
 		lfuSpec, gdsfSpec, lecarSpec, wtinylfuSpec, beladySpec, sarcSpec,
-		s3fifoPaperSpec, arcPaperSpec, lfudaSpec,
+		s3fifoPaperSpec, arcPaperSpec, wtinylfuAdaptiveSpec, lfudaSpec, cacheusSpec, lhdSpec, hyperbolicSpec,
+		qdlpSpec, clockproSpec, carSpec, beladySizeSpec, randomSpec,
 	}
 }
 

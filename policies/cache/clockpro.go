@@ -1,0 +1,234 @@
+package cache
+
+var clockproSpec = Spec{
+	Name: "clockpro",
+	Doc:  "CLOCK-Pro: LIRS on one clock with three hands; an object used again within its test period turns hot",
+	Source: "Jiang, Chen & Zhang, USENIX ATC 2005, §3: the room for cold objects adapts, as many ghosts as residents; where sizes " +
+		"count, steps are in units of size",
+	Params: []Param{
+		{Name: "cold", Doc: "share of the capacity for cold objects at first", Default: 0.01, Min: 0, Max: 1},
+	},
+	new: func(c Config) Policy {
+		p := &clockpro{store: newStore(c.Capacity, 1), coldTarget: c.share("cold")}
+		p.hot, p.cold, p.test = 1, 1, 1
+		return p
+	},
+}
+
+// clockpro has all objects on the ring of root 1, in the order in which the
+// hands pass them: along prev, from older to newer. New ones enter just behind
+// hand hot. node.freq is the reference bit; node.list tells hot from cold.
+type clockpro struct {
+	store
+	// The hands: the object each is to look at next, or the root.
+	hot, cold, test Handle
+	hotSize         int64
+	ghostSize       int64
+	coldTarget      int64
+	ghostHit        bool
+	ghostHitID      uint64
+}
+
+const (
+	listHot  = 1
+	listCold = 2
+	// flagTest marks a cold object in its test period; ghosts always are.
+	flagTest = flagPolicy
+)
+
+func (p *clockpro) Admits(size uint32) bool { return int64(size) <= p.capacity }
+
+func (p *clockpro) Find(k Key) Handle {
+	p.ghostHit = false
+	h := p.lookup(k)
+	if h == None {
+		return None
+	}
+	if p.nodes[h].flag&flagGhost != 0 {
+		p.ghostHit, p.ghostHitID = true, k.ID
+		return None
+	}
+	p.nodes[h].freq = 1
+	return h
+}
+
+func (p *clockpro) Insert(k Key, size uint32, origin Origin) Handle {
+	again := p.ghostHit && p.ghostHitID == k.ID && origin == Demand
+	p.ghostHit = false
+	if !p.Admits(size) {
+		return None
+	}
+	if g := p.lookup(k); g != None {
+		old := int64(p.nodes[g].size)
+		p.drop(g)
+		if again { // used again within its test period
+			p.coldTarget = min(p.coldTarget+old, p.capacity)
+		}
+	} else {
+		again = false
+	}
+	for p.occupied+int64(size) > p.capacity {
+		p.runCold()
+	}
+	h := p.add(k, size, origin)
+	if again {
+		p.turnHot(h)
+	} else {
+		p.nodes[h].list, p.nodes[h].flag = listCold, p.nodes[h].flag|flagTest
+		p.place(h)
+	}
+	p.balance()
+	return h
+}
+
+// place puts h just behind hand hot, which will reach it last.
+func (p *clockpro) place(h Handle) {
+	at := p.hot
+	n := &p.nodes[h]
+	// Older than where the hand points, newer than what it has passed.
+	n.prev, n.next = at, p.nodes[at].next
+	p.nodes[n.next].prev = h
+	p.nodes[at].next = h
+}
+
+func (p *clockpro) turnHot(h Handle) {
+	n := &p.nodes[h]
+	n.list = listHot
+	n.flag &^= flagTest
+	n.freq = 0
+	p.hotSize += int64(n.size)
+	p.place(h)
+}
+
+// take unlinks h; hands that point at it go on.
+func (p *clockpro) take(h Handle) {
+	for _, hand := range []*Handle{&p.hot, &p.cold, &p.test} {
+		if *hand == h {
+			*hand = p.nodes[h].prev
+		}
+	}
+	p.unlink(h)
+}
+
+// drop forgets an object altogether.
+func (p *clockpro) drop(h Handle) {
+	n := &p.nodes[h]
+	switch {
+	case n.flag&flagGhost != 0:
+		p.ghostSize -= int64(n.size)
+	case n.list == listHot:
+		p.hotSize -= int64(n.size)
+	}
+	p.take(h)
+	p.forget(h)
+}
+
+// runCold turns hand cold until it has taken one object out.
+func (p *clockpro) runCold() {
+	for {
+		h := p.cold
+		n := &p.nodes[h]
+		p.cold = n.prev
+		if h == 1 || n.list != listCold || n.flag&flagGhost != 0 {
+			if p.hotSize == p.occupied {
+				p.runHot() // nothing is cold
+			}
+			continue
+		}
+		if n.freq != 0 {
+			n.freq = 0
+			p.take(h)
+			if n.flag&flagTest != 0 {
+				p.coldTarget = min(p.coldTarget+int64(n.size), p.capacity)
+				p.turnHot(h)
+				p.balance()
+			} else {
+				n.flag |= flagTest
+				p.place(h)
+			}
+			continue
+		}
+		v := p.victim(h)
+		if n.flag&flagTest != 0 {
+			p.ghosted(h)
+			p.ghostSize += int64(v.Size)
+			for p.ghostSize > p.capacity {
+				p.runTest()
+			}
+		} else {
+			p.drop(h)
+		}
+		p.report(v)
+		return
+	}
+}
+
+// balance keeps hot objects to the room that cold ones leave.
+func (p *clockpro) balance() {
+	for p.hotSize > 0 && p.hotSize > p.capacity-p.coldTarget {
+		p.runHot()
+	}
+}
+
+// runHot turns hand hot until a hot object has turned cold. It ends the test
+// periods of the cold objects that it passes.
+func (p *clockpro) runHot() {
+	for {
+		h := p.hot
+		n := &p.nodes[h]
+		p.hot = n.prev
+		switch {
+		case h == 1:
+		case n.list == listCold:
+			p.endTest(h)
+		case n.freq != 0:
+			n.freq = 0
+		default:
+			n.list = listCold
+			p.hotSize -= int64(n.size)
+			return
+		}
+	}
+}
+
+// runTest ends one test period at hand test.
+func (p *clockpro) runTest() {
+	for {
+		h := p.test
+		p.test = p.nodes[h].prev
+		if h != 1 && p.nodes[h].list == listCold && p.nodes[h].flag&flagTest != 0 {
+			p.endTest(h)
+			return
+		}
+	}
+}
+
+// endTest ends the test period of a cold object that was not used in it, with
+// which a ghost goes.
+func (p *clockpro) endTest(h Handle) {
+	n := &p.nodes[h]
+	if n.flag&flagTest == 0 {
+		return
+	}
+	if n.freq == 0 {
+		p.coldTarget = max(p.coldTarget-int64(n.size), 0)
+	}
+	n.flag &^= flagTest
+	if n.flag&flagGhost != 0 {
+		p.drop(h)
+	}
+}
+
+func (p *clockpro) Remove(h Handle) { p.drop(h) }
+
+// Demote makes h cold, unused and out of its test period, under hand cold.
+func (p *clockpro) Demote(h Handle) {
+	n := &p.nodes[h]
+	if n.list == listHot {
+		p.hotSize -= int64(n.size)
+		n.list = listCold
+	}
+	n.flag &^= flagTest
+	n.freq = 0
+	p.cold = h
+}
