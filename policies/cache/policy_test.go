@@ -178,7 +178,7 @@ func TestOperations(t *testing.T) {
 // A demoted object goes before all others.
 func TestDemote(t *testing.T) {
 	for _, policy := range []string{"lru", "fifo", "clock", "sieve", "s3fifo", "slru", "lfu", "gdsf", "lfuda", "lecar", "lirs:hir=0.1", "belady",
-		"hyperbolic:samples=1000", "qdlp", "clockpro", "car", "random", "wtinylfu-adaptive"} {
+		"hyperbolic:samples=1000", "qdlp", "clockpro", "car", "random"} {
 		p := choice(t, policy).New(100, 0)
 		ids := make([]uint64, 400)
 		for i := range ids {
