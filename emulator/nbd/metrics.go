@@ -3,7 +3,9 @@ package nbd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"reprise/emulator"
@@ -66,5 +68,30 @@ func (s *Server) prometheus() string {
 	family("write_requests_total", counter, "Writes by clients.", func(e Stat) float64 { return float64(e.Client.Writes) })
 	family("trim_requests_total", counter, "Trims by clients.", func(e Stat) float64 { return float64(e.Client.Trims) })
 	family("request_errors_total", counter, "Requests refused or failed.", func(e Stat) float64 { return float64(e.Client.Errors) })
+	family("read_bytes_total", counter, "Bytes read by clients.", func(e Stat) float64 { return float64(e.Client.ReadBytes) })
+	family("write_bytes_total", counter, "Bytes written by clients.", func(e Stat) float64 { return float64(e.Client.WriteBytes) })
+	summary := func(name, help string, series map[string]*emulator.Histogram) {
+		fmt.Fprintf(&b, "# HELP reprise_ssd_%s %s\n# TYPE reprise_ssd_%s summary\n", name, help, name)
+		for _, labels := range slices.Sorted(maps.Keys(series)) {
+			h := series[labels]
+			for _, q := range []float64{0.5, 0.99, 0.999} {
+				fmt.Fprintf(&b, "reprise_ssd_%s{%squantile=\"%v\"} %v\n", name, labels, q, float64(h.Quantile(q))/1e9)
+			}
+			own := ""
+			if labels != "" {
+				own = "{" + strings.TrimSuffix(labels, ",") + "}"
+			}
+			fmt.Fprintf(&b, "reprise_ssd_%s_sum%s %v\nreprise_ssd_%s_count%s %d\n", name, own, h.Mean()*float64(h.Count())/1e9, name, own, h.Count())
+		}
+	}
+	latencies := map[string]*emulator.Histogram{}
+	for _, e := range stats.Exports {
+		latencies[fmt.Sprintf("export=%q,op=\"read\",", e.Name)] = e.Client.ReadLatency
+		latencies[fmt.Sprintf("export=%q,op=\"write\",", e.Name)] = e.Client.WriteLatency
+	}
+	summary("latency_seconds", "Latency of the device, not the connection.", latencies)
+	if stats.Late != nil {
+		summary("reply_lateness_seconds", "How late paced replies left.", map[string]*emulator.Histogram{"": stats.Late})
+	}
 	return b.String()
 }

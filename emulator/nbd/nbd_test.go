@@ -34,13 +34,18 @@ func tiny(t testing.TB) *emulator.Device {
 // start serves exports on a Unix socket until the test ends.
 func start(t testing.TB, paced bool, exports ...*Export) (*Server, string) {
 	t.Helper()
+	return startWith(t, &Server{Exports: exports, Paced: paced})
+}
+
+func startWith(t testing.TB, s *Server) (*Server, string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "nbd") //nolint:usetesting // the path of t.TempDir may exceed what a socket address holds
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	s := &Server{Exports: exports, Paced: paced, Now: time.Now}
+	s.Now = time.Now
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -219,6 +224,96 @@ func TestHostilePeers(t *testing.T) {
 	}
 }
 
+// A peer that stops in the middle of a message is let go of; one that rests
+// between messages is not.
+func TestStalledPeers(t *testing.T) {
+	s, path := startWith(t, &Server{Exports: []*Export{NewExport("disk", tiny(t), NewNothing())}, Stall: 50 * time.Millisecond})
+	resting := dial(t, path, "disk")
+	for _, sent := range []any{
+		[]byte{0x25}, // of a header
+		append(binary.BigEndian.AppendUint32(nil, magicReq), make([]byte, 20)...),
+		struct { // a write without its data
+			Magic       uint32
+			Flags, Kind uint16
+			Cookie, Off uint64
+			Length      uint32
+		}{magicReq, 0, cmdWrite, 1, 0, 4096},
+	} {
+		c := dial(t, path, "disk")
+		c.send(sent)
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, "the server hangs up")
+	}
+	code, _ := resting.do(cmdRead, 0, 0, 512, nil)
+	require.Zero(t, code)
+	require.Zero(t, s.Stat().Exports[0].Client.Writes)
+}
+
+// Peers that vanish with replies on their way keep neither the server nor
+// their neighbours.
+func TestPeersDie(t *testing.T) {
+	for _, paced := range []bool{false, true} {
+		d := tiny(t)
+		e := NewExport("disk", d, NewMemory(int64(d.Pages())*4096))
+		_, path := start(t, paced, e)
+		neighbour := dial(t, path, "disk")
+		for range 20 {
+			c := dial(t, path, "disk")
+			for i := range uint64(16) { // what a socket holds of replies
+				c.send(uint32(magicReq), uint16(0), uint16(cmdWrite), i, i*4096, uint32(4096), make([]byte, 4096))
+				c.send(uint32(magicReq), uint16(0), uint16(cmdRead), i, i*4096, uint32(4096), []byte{})
+			}
+			c.Close()
+			code, _ := neighbour.do(cmdRead, 0, 0, 4096, nil)
+			require.Zero(t, code)
+		}
+		require.NoError(t, e.Device((*emulator.Device).Check))
+	}
+}
+
+// What one connection has written and flushed another one reads, as
+// CAN_MULTI_CONN promises.
+func TestMultiConn(t *testing.T) {
+	d := tiny(t)
+	_, path := start(t, false, NewExport("disk", d, NewMemory(int64(d.Pages())*4096)))
+	a, b := dial(t, path, "disk"), dial(t, path, "disk")
+	for i := range 50 {
+		want := bytes.Repeat([]byte{byte(i + 1)}, 8192)
+		code, _ := a.do(cmdWrite, 0, uint64(i)*8192, 8192, want)
+		require.Zero(t, code)
+		code, _ = a.do(cmdFlush, 0, 0, 0, nil)
+		require.Zero(t, code)
+		code, got := b.do(cmdRead, 0, uint64(i)*8192, 8192, nil)
+		require.Zero(t, code)
+		require.Equal(t, want, got)
+	}
+}
+
+func FuzzTransmission(f *testing.F) {
+	hello := []byte("\x00\x00\x00\x03IHAVEOPT\x00\x00\x00\x01\x00\x00\x00\x00")
+	f.Add([]byte("\x25\x60\x95\x13\x00\x00\x00\x00cookie..\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00"))
+	f.Add([]byte("\x25\x60\x95\x13\x00\x01\x00\x04cookie..\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff"))
+	d := tiny(f)
+	e := NewExport("disk", d, NewMemory(int64(d.Pages())*4096))
+	s := &Server{Exports: []*Export{e}, Now: time.Now}
+	s.init()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		server, peer := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			_ = s.handle(context.Background(), server)
+			server.Close()
+			close(done)
+		}()
+		go func() { _, _ = io.Copy(io.Discard, peer) }()
+		_ = peer.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = peer.Write(append(bytes.Clone(hello), in...))
+		peer.Close()
+		<-done
+		require.NoError(t, d.Check())
+	})
+}
+
 func FuzzHandshake(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x03IHAVEOPT\x00\x00\x00\x03\x00\x00\x00\x00"))
 	f.Add([]byte("\x00\x00\x00\x01IHAVEOPT\x00\x00\x00\x07\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00"))
@@ -276,6 +371,8 @@ func TestCounters(t *testing.T) {
 		require.NoError(t, err)
 		return string(body)
 	}
+	require.Contains(t, get("/metrics"), "reprise_ssd_latency_seconds{export=\"b\",op=\"write\",quantile=\"0.5\"} 8e-06\n")
+	require.Contains(t, get("/metrics"), "reprise_ssd_latency_seconds_count{export=\"b\",op=\"write\"} 1\n")
 	require.Contains(t, get("/metrics"), "# TYPE reprise_ssd_host_pages_total counter\nreprise_ssd_host_pages_total{export=\"a\"} 0\nreprise_ssd_host_pages_total{export=\"b\"} 2\n")
 	var st ServerStat
 	require.NoError(t, json.Unmarshal([]byte(get("/stat")), &struct {

@@ -33,6 +33,9 @@ type Server struct {
 	Now func() time.Time
 	// Log reports connections that end badly; nil discards.
 	Log func(error)
+	// Stall is how long a client may stop in the middle of a message; 0: a
+	// minute. Between requests it may rest as long as it likes.
+	Stall time.Duration
 
 	start time.Time
 	pacer *pacer
@@ -67,7 +70,7 @@ const (
 	maxConns     = 256
 	maxInFlight  = 256 // requests of a connection waiting to be paced
 	handshakeFor = 30 * time.Second
-	writeFor     = 60 * time.Second
+	stallFor     = 60 * time.Second
 )
 
 // clock is nanoseconds since the server started, never 0.
@@ -164,8 +167,9 @@ func (s *Server) export(name string) *Export {
 // conn is a client's connection.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
-	w *bufio.Writer
+	r     *bufio.Reader
+	w     *bufio.Writer
+	stall time.Duration // see Server.Stall
 	// out carries the replies of a paced connection; inFlight keeps it from
 	// filling up.
 	out      chan reply
@@ -180,7 +184,10 @@ type reply struct {
 }
 
 func (s *Server) handle(ctx context.Context, nc net.Conn) error {
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 1<<17), w: bufio.NewWriterSize(nc, 1<<17)}
+	c := &conn{Conn: nc, stall: s.Stall, r: bufio.NewReaderSize(nc, 1<<17), w: bufio.NewWriterSize(nc, 1<<17)}
+	if c.stall == 0 {
+		c.stall = stallFor
+	}
 	if err := nc.SetDeadline(time.Now().Add(handshakeFor)); err != nil {
 		return err
 	}
@@ -236,7 +243,7 @@ func (c *conn) writeReplies(ended <-chan struct{}) {
 
 func (c *conn) send(r reply) error {
 	if c.w.Available() < 16+len(r.data) {
-		if err := c.SetWriteDeadline(time.Now().Add(writeFor)); err != nil {
+		if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
 			return err
 		}
 	}
@@ -258,10 +265,23 @@ func (c *conn) flush() error {
 	if c.w.Buffered() == 0 {
 		return nil
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(writeFor)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
 		return err
 	}
 	return c.w.Flush()
+}
+
+// readFull reads the rest of a message that has begun.
+func (c *conn) readFull(p []byte) error {
+	if c.r.Buffered() >= len(p) {
+		_, err := io.ReadFull(c.r, p)
+		return err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(c.stall)); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c.r, p)
+	return errors.Join(err, c.SetReadDeadline(time.Time{}))
 }
 
 // handshake returns the export the client chose, nil if it left.
@@ -392,9 +412,12 @@ func (s *Server) transmit(ctx context.Context, c *conn, e *Export) error {
 				return err
 			}
 		}
-		var h [28]byte
-		if _, err := io.ReadFull(c.r, h[:]); err != nil {
+		if _, err := c.r.Peek(1); err != nil { // rests until the next request
 			return err
+		}
+		var h [28]byte
+		if err := c.readFull(h[:]); err != nil {
+			return fmt.Errorf("request: %w", err)
 		}
 		if m := binary.BigEndian.Uint32(h[:]); m != magicReq {
 			return fmt.Errorf("request begins with %#x", m)
@@ -419,7 +442,7 @@ func (s *Server) transmit(ctx context.Context, c *conn, e *Export) error {
 			}
 		}
 		if kind == cmdWrite {
-			if _, err := io.ReadFull(c.r, payload); err != nil {
+			if err := c.readFull(payload); err != nil {
 				return fmt.Errorf("data of a write: %w", err)
 			}
 		}
