@@ -11,6 +11,8 @@ func (a *app) commands() []*cobra.Command {
 		a.replayCommand(),
 		a.runsCommand(),
 		a.reportCommand(),
+		a.diffCommand(),
+		a.historyCommand(),
 		a.gcCommand(),
 		a.listCommand(),
 		a.showCommand(),

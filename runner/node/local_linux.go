@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,6 +51,7 @@ func describe(m *Machine) {
 		n, _ := strconv.ParseUint(kib, 10, 64)
 		m.Memory = n << 10
 	}
+	m.Governor = governor("/sys/devices/system/cpu")
 }
 
 // ThisLoad says how busy this machine is.
@@ -93,6 +95,21 @@ func ThisLoad() (Load, error) {
 		}
 	}
 	return l, nil
+}
+
+// governor reads what chooses the cores' frequency below a folder of the kernel's.
+func governor(cpus string) string {
+	files, _ := filepath.Glob(filepath.Join(cpus, "cpu[0-9]*", "cpufreq", "scaling_governor"))
+	var kinds []string
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil {
+			if kind := string(bytes.TrimSpace(data)); !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, ",")
 }
 
 // procField finds the first line "name : value" of a file.

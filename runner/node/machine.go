@@ -14,6 +14,9 @@ type Machine struct {
 	CPU    string `json:"cpu,omitempty"` // model
 	Cores  int    `json:"cores"`
 	Memory uint64 `json:"memory"` // bytes; 0: unknown
+	// Governor chooses the cores' frequency: performance, powersave, …; several
+	// joined by commas; "" where the kernel has none, as in most virtual machines.
+	Governor string `json:"governor,omitempty"`
 }
 
 // Platform is the class of machine that results are kept under: operating

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 go build -o "$work/reprise" reprise
-for artifact in sample failed-step failed-claim cancelled no-data; do
+for artifact in sample again failed-step failed-claim cancelled no-data; do
 	set +e
 	if [ $artifact = cancelled ]; then
 		"$work/reprise" run ./$artifact --headless --store "$work/$artifact" &
@@ -15,10 +15,11 @@ for artifact in sample failed-step failed-claim cancelled no-data; do
 		kill -INT $!
 		wait $!
 	else
-		"$work/reprise" run ./$artifact --headless --store "$work/$artifact"
+		"$work/reprise" run "./$(echo $artifact | sed s/again/sample/)" --headless --store "$work/$artifact"
 	fi
 	echo "$artifact ended with $?"
 	set -e
+	mkdir -p $artifact
 	for log in "$work/$artifact"/runs/*/events.jsonl; do
 		sed "s|$work/$artifact|/var/lib/reprise|g" "$log" >$artifact/events.jsonl
 	done
