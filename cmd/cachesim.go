@@ -207,10 +207,15 @@ func (a *app) cachesimTrace(ctx context.Context, o cachesim, path string, jobs c
 	name := filepath.Base(path)
 	var read, served atomic.Int64
 	var total atomic.Int64 // requests to serve; 0 while the trace is being read
+	begun := a.now()       // of the replay
+	rate := func(perSecond float64) string { return fmt.Sprintf("%.1f million a second", perSecond/1e6) }
 	stop := a.progress(func() string {
 		if n := total.Load(); n > 0 {
-			return fmt.Sprintf("%s: replayed %d %% of %d million requests", name, 100*served.Load()/n, n/1e6)
+			done := served.Load()
+			return fmt.Sprintf("%s: replayed %d %% of %.1f million requests%s", name, 100*done/n, float64(n)/1e6,
+				pace(done, n-done, a.now().Sub(begun), rate))
 		}
+		begun = a.now()
 		return fmt.Sprintf("%s: read %.1f million requests", name, float64(read.Load())/1e6)
 	})
 	defer stop()

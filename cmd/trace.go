@@ -21,7 +21,7 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trace",
-		Short: "Describe, convert and generate request traces",
+		Short: "Describe, convert, generate and download request traces",
 		Long: `Trace reads the block and object traces of the field in the format they come in,
 compressed or not. The format is detected from the content; --format overrides it.
 
@@ -32,10 +32,11 @@ Wherever a trace's path stands, - is standard input and a generated trace may st
   reprise trace head src1_0.csv -n 3
   reprise trace convert src1_0.csv.gz src1_0.oracleGeneral.zst --to oracleGeneral
   reprise trace gen 'zipf?objects=100000&alpha=0.9&n=1000000' zipf.csv
-  reprise trace info 'profile:msr-prxy_0?n=200000&seed=2' --json`,
+  reprise trace info 'profile:msr-prxy_0?n=200000&seed=2' --json
+  reprise trace fetch cloudphysics-sample`,
 	}
 	c.AddCommand(a.traceInfoCommand(), a.traceHeadCommand(), a.traceConvertCommand(), a.traceGenCommand(),
-		a.traceFormatsCommand(), a.traceProfilesCommand())
+		a.traceFormatsCommand(), a.traceProfilesCommand(), a.traceFetchCommand())
 	return c
 }
 
