@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The curve is what replaying LRU at each size gives.
+func TestLRUCurve(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	for round := range 20 {
+		sized := round%2 == 1
+		n := 3000
+		if round < 2 {
+			n = 40_000 // renumbers several times
+		}
+		trace := randomTrace(rng, n, sized)
+		largest := int64(1)
+		if sized {
+			largest = int64(slices.Max(trace.sizes))
+		}
+		footprint := trace.Footprint().Bytes
+		sizes := []int64{footprint, footprint, 3 * footprint, largest}
+		for range 12 {
+			sizes = append(sizes, largest+rng.Int64N(footprint))
+		}
+		if !sized {
+			sizes = append(sizes, 0, 1, 2)
+		}
+		got, err := LRUCurve(context.Background(), trace, sizes, nil)
+		require.NoError(t, err)
+		for i, size := range sizes {
+			want, err := Replay(context.Background(), trace, choice(t, "lru").New(size, 0), nil)
+			require.NoError(t, err)
+			require.Equal(t, want, got[i], "size %d, sizes count: %v", size, sized)
+		}
+	}
+	got, err := LRUCurve(context.Background(), traceOf(), []int64{5}, nil)
+	require.NoError(t, err)
+	require.Equal(t, Result{Size: 5}, got[0])
+}
+
+// The curve on a real trace equals the oracle's LRU rows, and is close where
+// objects change their size.
+func TestLRUCurveOnTheSample(t *testing.T) {
+	for _, unit := range []bool{true, false} {
+		trace := cloudPhysics(t, unit)
+		want := oracle[0].unit
+		if !unit {
+			want = oracle[0].sized
+		}
+		var sizes []int64
+		for _, share := range []float64{0.001, 0.01, 0.05, 0.1, 0.2} {
+			sizes = append(sizes, int64(float64(trace.Footprint().Bytes)*share))
+		}
+		got, err := LRUCurve(context.Background(), trace, sizes, nil)
+		require.NoError(t, err)
+		for i, r := range got {
+			require.EqualValues(t, math.Round(want[i]*113872), r.Misses)
+		}
+	}
+}
+
+// SHARDS on a trace of skewed popularity: the error is what its paper says it
+// is, some hundredths at most.
+func TestSampleError(t *testing.T) {
+	trace := zipf(400_000, 60_000, 1.05)
+	footprint := trace.Footprint().Objects
+	for _, policy := range []string{"lru", "s3fifo", "arc", "lirs", "belady"} {
+		for _, rate := range []float64{0.2, 0.05} {
+			sample := trace.Sample(rate)
+			worst := 0.0
+			for _, share := range []int64{2, 5, 10, 20, 40} {
+				size := footprint * share / 100
+				full, err := Replay(context.Background(), trace, choice(t, policy).New(size, 0), nil)
+				require.NoError(t, err)
+				r, err := Replay(context.Background(), sample.Trace, choice(t, policy).New(sample.Size(size), 0), nil)
+				require.NoError(t, err)
+				e := sample.Estimate(r, size)
+				require.Equal(t, full.Requests, e.Requests)
+				require.Equal(t, size, e.Size)
+				worst = max(worst, math.Abs(e.MissRatio()-full.MissRatio()))
+			}
+			t.Logf("%-7s rate %.2f: worst error %.4f", policy, rate, worst)
+			require.Less(t, worst, 0.05, "%s at rate %g", policy, rate)
+		}
+	}
+}
+
+// A sample of everything is the trace.
+func TestSampleAll(t *testing.T) {
+	rng := rand.New(rand.NewPCG(12, 12))
+	trace := randomTrace(rng, 5000, true)
+	sample := trace.Sample(1)
+	require.Equal(t, trace.ids, sample.Trace.ids)
+	require.Equal(t, trace.sizes, sample.Trace.sizes)
+	size := sample.Size(trace.Footprint().Bytes / 7)
+	want, err := Replay(context.Background(), trace, choice(t, "sieve").New(size, 0), nil)
+	require.NoError(t, err)
+	require.Equal(t, want, sample.Estimate(want, size))
+	require.Empty(t, trace.Sample(0).Trace.ids)
+}
+
+func BenchmarkLRUCurve(b *testing.B) {
+	for _, n := range []int{1e6, 10e6} {
+		trace := zipf(n, uint64(n), 1.01)
+		sizes := make([]int64, 100)
+		for i := range sizes {
+			sizes[i] = trace.Footprint().Objects * int64(i+1) / 100
+		}
+		b.Run(fmt.Sprintf("%dM", n/1e6), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := LRUCurve(context.Background(), trace, sizes, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mreq/s")
+		})
+	}
+}
