@@ -24,6 +24,7 @@ type cachesim struct {
 	policies, sizes string
 	prefetch, mode  string
 	block           blockFlags
+	curve           curveFlags
 	ignoreSizes     bool
 	pageSize        uint32
 	format          string
@@ -59,6 +60,14 @@ is counted in requests, bytes and seconds of a disk's head (11.5 ms a request
 and a second for 143 MiB), and as the UCARE group's own simulator counts it
 (group_load_bytes), which takes pages of 256 KiB and 20 ms.
 
+--mrc asks for miss-ratio curves. LRU's comes from one pass over the trace, for
+all sizes at once, wherever that gives what replays give (always with object
+sizes ignored; else from the largest object on, if objects keep their sizes);
+the column "method" of --json says so. --sample 0.01 estimates the curve of any
+policy from the requests to one object in a hundred (SHARDS, and miniature
+caches); --sample-check replays the whole, too, and shows the error. --svg draws
+the curves of miss ratio and backend load into a file.
+
 Parameters follow a name after a colon: s3fifo:small=0.2,ghost=0.5. The
 policies, prefetchers and their parameters: reprise cachesim --list`,
 		Example: `  reprise cachesim trace.oracleGeneral.bin --policy lru,sieve,s3fifo --size 1%,10%
@@ -66,6 +75,8 @@ policies, prefetchers and their parameters: reprise cachesim --list`,
   reprise cachesim disk.vscsi --page-size 4096 --policy lru,slru:segments=1:4 --size 64MiB
   reprise cachesim disk.vscsi --policy sieve --prefetch none,mithril:block-size=65536 --size 1%
   reprise cachesim disk.vscsi --mode block --policy lru,arc --prefetch none,readahead,amp:apt=4,max=32 --size 0.1%,1%
+  reprise cachesim disk.vscsi --mrc --policy lru,arc,s3fifo --ignore-obj-size --svg curves.svg
+  reprise cachesim big.oracleGeneral.zst --mrc --sample 0.01 --policy lru,lirs,wtinylfu
   reprise cachesim disk.vscsi --mode block --page-size 262144 --latency 20ms --prefetch leap --size 1%`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && !o.list {
@@ -77,6 +88,9 @@ policies, prefetchers and their parameters: reprise cachesim --list`,
 			if o.list {
 				return a.listPolicies(o.json)
 			}
+			if o.curve.mrc && !c.Flags().Changed("size") {
+				o.sizes = curveSizes
+			}
 			return a.cachesim(c.Context(), o, args)
 		},
 	}
@@ -85,6 +99,7 @@ policies, prefetchers and their parameters: reprise cachesim --list`,
 	f.StringVar(&o.prefetch, "prefetch", "none", "comma list of prefetchers, each with its parameters (see --list)")
 	f.StringVar(&o.mode, "mode", "object", "object: a request is for one object; block: for a range of pages")
 	o.block.register(f)
+	o.curve.register(f)
 	f.StringVarP(&o.sizes, "size", "s", "1%,10%", "comma list of cache sizes: N, 10MiB or 1% of the footprint")
 	f.BoolVar(&o.ignoreSizes, "ignore-obj-size", false, "let every object have size 1, and sizes count objects")
 	f.Uint32Var(&o.pageSize, "page-size", 0, "bytes of a page (block mode: 4096); in object mode, split requests into pages and cache these")
@@ -116,6 +131,12 @@ type cachesimRow struct {
 	BackendBytes    int64 `json:"backend_bytes"`
 	// DiskHeadSeconds needs bytes: with sizes ignored there is none.
 	DiskHeadSeconds *float64 `json:"disk_head_seconds,omitempty"`
+
+	// Method is replay, one-pass or shards.
+	Method     cache.Method `json:"method"`
+	SampleRate float64      `json:"sample_rate,omitempty"`
+	// SampleError is how far the estimated miss ratio is above the true one.
+	SampleError *float64 `json:"sample_error,omitempty"`
 }
 
 // prefetchRow is what both modes print of prefetches.
@@ -140,12 +161,16 @@ func newPrefetchRow(p cache.Prefetching) prefetchRow {
 
 // columns is the row as the table prints it.
 func (r cachesimRow) columns() []column {
-	return []column{
+	all := []column{
 		{"trace", r.Trace}, {"policy", r.Policy}, {"prefetch", r.Prefetch}, {"size", r.Size}, {"requests", r.Requests}, {"misses", r.Misses},
 		{"miss ratio", r.MissRatio}, {"byte ratio", r.ByteMissRatio},
 		{"prefetched", r.Prefetched}, {"used", r.Accuracy}, {"backend", r.BackendRequests},
 		{"Mreq/s", r.MReqs},
 	}
+	if r.SampleError != nil {
+		all = append(all, column{"sample error", *r.SampleError})
+	}
+	return all
 }
 
 // cachesimJobs is what is to be replayed, read from the flags.
@@ -153,6 +178,8 @@ type cachesimJobs struct {
 	policies    []cache.Choice
 	prefetchers []prefetch.Choice
 	sizes       []cache.Size
+	// curve: sizes that come to 0, or to the one before, are left out.
+	curve bool
 }
 
 // cross gives a job for each policy, prefetcher and size, in this order.
@@ -160,11 +187,16 @@ func (j cachesimJobs) cross(resolve func(cache.Size) (int64, error)) ([]cache.Jo
 	var jobs []cache.Job
 	for _, policy := range j.policies {
 		for _, pre := range j.prefetchers {
+			last := int64(0)
 			for _, s := range j.sizes {
 				n, err := resolve(s)
 				if err != nil {
 					return nil, fail(ExitUsage, err)
 				}
+				if j.curve && n == last {
+					continue
+				}
+				last = n
 				jobs = append(jobs, cache.Job{Choice: policy, Prefetch: pre, Size: n})
 			}
 		}
@@ -173,7 +205,7 @@ func (j cachesimJobs) cross(resolve func(cache.Size) (int64, error)) ([]cache.Jo
 }
 
 func (a *app) cachesim(ctx context.Context, o cachesim, paths []string) error {
-	var jobs cachesimJobs
+	jobs := cachesimJobs{curve: o.curve.mrc}
 	var err error
 	const hint = "reprise cachesim --list tells the policies, prefetchers and their parameters"
 	if jobs.policies, err = cache.ParsePolicies(o.policies); err != nil {
@@ -194,10 +226,25 @@ func (a *app) cachesim(ctx context.Context, o cachesim, paths []string) error {
 	if err := o.block.check(o); err != nil {
 		return fail(ExitUsage, err)
 	}
+	if err := o.curve.validate(o); err != nil {
+		return fail(ExitUsage, err)
+	}
 	print := a.cachesimPrinter(o, paths, jobs)
-	for _, path := range paths {
-		if err := a.cachesimTrace(ctx, o, path, jobs, print); err != nil {
+	for i, path := range paths {
+		drawn := curves{trace: filepath.Base(path)}
+		if err := a.cachesimTrace(ctx, o, path, jobs, func(r simRow) error {
+			drawn.add(r.point())
+			return print(r)
+		}); err != nil {
 			return err
+		}
+		if o.curve.mrc && !o.json {
+			drawn.print(a.stdout)
+		}
+		if o.curve.svg != "" {
+			if err := drawn.write(o.curve.svg, i, len(paths)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -212,7 +259,7 @@ func (a *app) cachesimTrace(ctx context.Context, o cachesim, path string, jobs c
 	stop := a.progress(func() string {
 		if n := total.Load(); n > 0 {
 			done := served.Load()
-			return fmt.Sprintf("%s: replayed %d %% of %.1f million requests%s", name, 100*done/n, float64(n)/1e6,
+			return fmt.Sprintf("%s: replayed %d %% of %.1f million requests%s", name, min(100*done/n, 100), float64(n)/1e6,
 				pace(done, n-done, a.now().Sub(begun), rate))
 		}
 		begun = a.now()
@@ -220,7 +267,10 @@ func (a *app) cachesimTrace(ctx context.Context, o cachesim, path string, jobs c
 	})
 	defer stop()
 
-	sweep := cache.Sweep{Seed: o.seed, Workers: o.jobs, Now: a.now, Served: &served}
+	sweep := cache.Sweep{
+		Seed: o.seed, Workers: o.jobs, Now: a.now, Served: &served,
+		Curve: o.curve.mrc, Rate: o.curve.sample, Check: o.curve.check,
+	}
 	replay := a.replayObjects
 	if o.mode == "block" {
 		replay = a.replayBlocks
@@ -241,7 +291,14 @@ func (a *app) replayObjects(ctx context.Context, o cachesim, path string, jobs c
 	if err != nil {
 		return err
 	}
-	total.Store(int64(len(all)) * int64(trace.Len()))
+	each := float64(trace.Len())
+	if o.curve.sample > 0 && o.curve.sample < 1 {
+		each *= o.curve.sample
+		if o.curve.check {
+			each += float64(trace.Len())
+		}
+	}
+	total.Store(int64(each) * int64(len(all)))
 	return sweep.Run(ctx, trace, all, func(r cache.Result) error {
 		row := cachesimRow{
 			Trace: filepath.Base(path), Policy: r.Policy, Prefetch: r.Prefetch, Size: r.Size,
@@ -250,6 +307,14 @@ func (a *app) replayObjects(ctx context.Context, o cachesim, path string, jobs c
 			Seconds: r.Seconds, MReqs: r.MReqs(),
 			prefetchRow:     newPrefetchRow(r.Prefetching),
 			BackendRequests: r.BackendRequests(), BackendBytes: r.BackendBytes(),
+			Method: r.Method,
+		}
+		if r.Method == cache.Shards {
+			row.SampleRate = o.curve.sample
+			row.MReqs *= o.curve.sample // requests replayed, not those they stand for
+			if o.curve.check {
+				row.SampleError = &r.SampleError
+			}
 		}
 		if !o.ignoreSizes {
 			seconds := r.Backend().DiskHeadSeconds()
@@ -297,7 +362,10 @@ func (a *app) progress(say func() string) (stop func()) {
 }
 
 // simRow is a result of either mode.
-type simRow interface{ columns() []column }
+type simRow interface {
+	columns() []column
+	point() curvePoint
+}
 
 // column is one cell of the table: text, a count or a figure.
 type column struct {

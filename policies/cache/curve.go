@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"math"
 	"math/bits"
 	"slices"
 	"sync/atomic"
@@ -12,10 +13,11 @@ import (
 // if the objects requested since the last one to the same object, and it, fit.
 // The results are in the order of sizes.
 //
-// With sizes ignored they are those of replaying LRU at each size. Where sizes
-// count they are so as long as no object is larger than the cache and objects
-// keep their size; one that does not is taken at the size of its first request.
-func LRUCurve(ctx context.Context, t *Trace, sizes []int64, served *atomic.Int64) ([]Result, error) {
+// From the capacity exact on they are those of replaying LRU. That is all
+// capacities with sizes ignored, and those of the largest object and above where
+// sizes count, but none if an object changes its size: it is taken at that of
+// its first request.
+func LRUCurve(ctx context.Context, t *Trace, sizes []int64, served *atomic.Int64) (results []Result, exact int64, err error) {
 	sorted := slices.Clone(sizes)
 	slices.Sort(sorted)
 	// hits[i] are those of distances up to sorted[i] and above the one before.
@@ -25,7 +27,7 @@ func LRUCurve(ctx context.Context, t *Trace, sizes []int64, served *atomic.Int64
 	for i, id := range t.ids {
 		if i%chunk == 0 {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return nil, 0, context.Cause(ctx)
 			}
 			if served != nil && i > 0 {
 				served.Add(chunk)
@@ -45,7 +47,7 @@ func LRUCurve(ctx context.Context, t *Trace, sizes []int64, served *atomic.Int64
 		hits[i] += hits[i-1]
 		hitBytes[i] += hitBytes[i-1]
 	}
-	results := make([]Result, len(sizes))
+	results = make([]Result, len(sizes))
 	for i, size := range sizes {
 		at, _ := slices.BinarySearch(sorted, size)
 		for at+1 < len(sorted) && sorted[at+1] == size {
@@ -57,7 +59,13 @@ func LRUCurve(ctx context.Context, t *Trace, sizes []int64, served *atomic.Int64
 		r.MissBytes = total.ReqBytes - hitBytes[at]
 		results[i] = r
 	}
-	return results, nil
+	switch {
+	case s.changed:
+		exact = math.MaxInt64
+	case t.sizes != nil:
+		exact = int64(s.largest)
+	}
+	return results, exact, nil
 }
 
 // stack finds stack distances. Each object has a place in the order of last
@@ -71,6 +79,9 @@ type stack struct {
 	sizes  []uint32 // by place; 0 if nothing is there any more
 	next   int      // place
 	sum    int64    // of all sizes
+
+	largest uint32
+	changed bool // an object changed its size
 }
 
 func newStack() *stack {
@@ -92,12 +103,14 @@ func (s *stack) distance(id uint64, size uint32) int64 {
 	place, known := s.places.put(id, uint32(s.next))
 	d := int64(0)
 	if known {
+		s.changed = s.changed || size != s.sizes[place]
 		size = s.sizes[place]
 		d = s.sum - s.before(int(place))
 		s.add(int(place), -int64(size))
 		s.sizes[place] = 0
 	} else {
 		s.sum += int64(size)
+		s.largest = max(s.largest, size)
 	}
 	s.ids[s.next], s.sizes[s.next] = id, size
 	s.add(s.next, int64(size))

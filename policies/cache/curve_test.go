@@ -33,21 +33,27 @@ func TestLRUCurve(t *testing.T) {
 		if !sized {
 			sizes = append(sizes, 0, 1, 2)
 		}
-		got, err := LRUCurve(context.Background(), trace, sizes, nil)
+		got, exact, err := LRUCurve(context.Background(), trace, sizes, nil)
 		require.NoError(t, err)
 		for i, size := range sizes {
+			require.GreaterOrEqual(t, size, exact)
 			want, err := Replay(context.Background(), trace, choice(t, "lru").New(size, 0), nil)
 			require.NoError(t, err)
 			require.Equal(t, want, got[i], "size %d, sizes count: %v", size, sized)
 		}
 	}
-	got, err := LRUCurve(context.Background(), traceOf(), []int64{5}, nil)
+	got, exact, err := LRUCurve(context.Background(), traceOf(), []int64{5}, nil)
 	require.NoError(t, err)
+	require.Zero(t, exact)
+	changing := &Trace{ids: []uint64{1, 1}, sizes: []uint32{1, 2}}
+	changing.ready()
+	_, exact, err = LRUCurve(context.Background(), changing, nil, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, math.MaxInt64, exact)
 	require.Equal(t, Result{Size: 5}, got[0])
 }
 
-// The curve on a real trace equals the oracle's LRU rows, and is close where
-// objects change their size.
+// The curve on a real trace equals the oracle's LRU rows.
 func TestLRUCurveOnTheSample(t *testing.T) {
 	for _, unit := range []bool{true, false} {
 		trace := cloudPhysics(t, unit)
@@ -59,9 +65,10 @@ func TestLRUCurveOnTheSample(t *testing.T) {
 		for _, share := range []float64{0.001, 0.01, 0.05, 0.1, 0.2} {
 			sizes = append(sizes, int64(float64(trace.Footprint().Bytes)*share))
 		}
-		got, err := LRUCurve(context.Background(), trace, sizes, nil)
+		got, exact, err := LRUCurve(context.Background(), trace, sizes, nil)
 		require.NoError(t, err)
 		for i, r := range got {
+			require.GreaterOrEqual(t, r.Size, exact)
 			require.EqualValues(t, math.Round(want[i]*113872), r.Misses)
 		}
 	}
@@ -116,7 +123,7 @@ func BenchmarkLRUCurve(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%dM", n/1e6), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := LRUCurve(context.Background(), trace, sizes, nil); err != nil {
+				if _, _, err := LRUCurve(context.Background(), trace, sizes, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,12 +1,6 @@
 package cache
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-
-	"reprise/policies/cache/params"
-)
+import "reprise/policies/cache/params"
 
 // Spec describes a policy: what --help, the checks of the command line and the
 // documentation say comes from here.
@@ -66,23 +60,7 @@ func Policies() []Spec {
 // colon: "lru,s3fifo:small=0.2,ghost=0.5,sieve". An item with an equals sign
 // and no policy before it belongs to the policy to its left.
 func ParsePolicies(list string) ([]Choice, error) {
-	var choices []Choice
-	specs := Policies()
-	for _, text := range params.Split(list) {
-		name, given, _ := strings.Cut(text, ":")
-		i := slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name })
-		if i < 0 {
-			var names []string
-			for _, s := range specs {
-				names = append(names, s.Name)
-			}
-			return nil, fmt.Errorf("no policy is called %q; there are %s", name, strings.Join(names, ", "))
-		}
-		values, err := params.Read(specs[i].Params, name, given)
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: %w", name, err)
-		}
-		choices = append(choices, Choice{Spec: &specs[i], Text: text, values: values})
-	}
-	return choices, nil
+	return params.Choose(list, "policy", Policies(),
+		func(s *Spec) (string, []Param) { return s.Name, s.Params },
+		func(s *Spec, text string, values params.Values) Choice { return Choice{s, text, values} })
 }

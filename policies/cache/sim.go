@@ -20,9 +20,24 @@ type Result struct {
 	ReqBytes  int64 // with sizes ignored, bytes count objects, too
 	MissBytes int64
 	Prefetching
+	Method Method
+	// SampleError is what the miss ratio of a sample is above that of the whole
+	// trace, where Sweep.Check asked for it.
+	SampleError float64
 	// Seconds is the time the replay took, reading the trace excluded.
 	Seconds float64
 }
+
+// Method says where a result comes from.
+type Method string
+
+// A result comes from a replay, from the one pass that gives LRU at all sizes
+// and agrees with replays, or from a sample.
+const (
+	Replayed Method = "replay"
+	OnePass  Method = "one-pass"
+	Shards   Method = "shards"
+)
 
 // MissRatio is misses per request, 0 for an empty trace.
 func (r Result) MissRatio() float64 { return ratio(r.Misses, r.Requests) }
@@ -127,23 +142,104 @@ type Sweep struct {
 	// Served, if not nil, counts requests as they are replayed, for showing
 	// how far the sweep is.
 	Served *atomic.Int64
+	// Curve has LRU at several sizes done in one pass wherever that is exact.
+	Curve bool
+	// Rate, if more than 0 and less than 1, has a sample of so much of the
+	// objects replayed instead of the whole trace; Check, both.
+	Rate  float64
+	Check bool
 }
 
 // Run replays a trace for each job and hands the results to emit, in the order
 // of jobs and as soon as that order allows.
 func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) error) error {
+	sample := sync.OnceValue(func() *Sampled { return t.Sample(s.Rate) })
+	curve := sync.OnceValue(func() *curve { return s.curve(ctx, t, jobs) })
 	return inOrder(ctx, s.Workers, len(jobs), emit, func(ctx context.Context, i int) (Result, error) {
 		j := jobs[i]
-		p, pre := j.Choice.New(j.Size, s.Seed), j.Prefetch.New(j.Size, 1, s.Seed)
-		if _, ok := p.(clairvoyant); ok {
-			t.next() // preparation, not replay
+		if s.Rate > 0 && s.Rate < 1 {
+			small := j
+			small.Size = sample().Size(j.Size)
+			r, err := s.replay(ctx, sample().Trace, small)
+			if err != nil {
+				return Result{}, err
+			}
+			r = sample().Estimate(r, j.Size)
+			r.Method = Shards
+			if s.Check {
+				full, err := s.replay(ctx, t, j)
+				if err != nil {
+					return Result{}, err
+				}
+				r.SampleError = r.MissRatio() - full.MissRatio()
+			}
+			return r, nil
 		}
-		start := s.Now()
-		r, err := ReplayPrefetch(ctx, t, p, pre, s.Served)
-		r.Seconds = s.Now().Sub(start).Seconds()
-		r.Policy, r.Prefetch = j.Choice.Text, j.Prefetch.String()
-		return r, err
+		if s.Curve && j.onePass() {
+			c := curve()
+			if c.err != nil {
+				return Result{}, c.err
+			}
+			if j.Size >= c.exact {
+				return c.take(j, s.Served, t), nil
+			}
+		}
+		return s.replay(ctx, t, j)
 	})
+}
+
+func (s Sweep) replay(ctx context.Context, t *Trace, j Job) (Result, error) {
+	p, pre := j.Choice.New(j.Size, s.Seed), j.Prefetch.New(j.Size, 1, s.Seed)
+	if _, ok := p.(clairvoyant); ok {
+		t.next() // preparation, not replay
+	}
+	start := s.Now()
+	r, err := ReplayPrefetch(ctx, t, p, pre, s.Served)
+	r.Seconds = s.Now().Sub(start).Seconds()
+	r.Policy, r.Prefetch, r.Method = j.Choice.Text, j.Prefetch.String(), Replayed
+	return r, err
+}
+
+// onePass says that LRUCurve can do the job.
+func (j Job) onePass() bool {
+	return j.Choice.Spec.Name == lruSpec.Name && j.Prefetch.String() == "none"
+}
+
+// curve is one pass for all the jobs that it can do.
+type curve struct {
+	results map[int64]Result
+	exact   int64
+	err     error
+	taken   atomic.Int64
+}
+
+func (s Sweep) curve(ctx context.Context, t *Trace, jobs []Job) *curve {
+	var sizes []int64
+	for _, j := range jobs {
+		if j.onePass() {
+			sizes = append(sizes, j.Size)
+		}
+	}
+	c := &curve{results: map[int64]Result{}}
+	start := s.Now()
+	results, exact, err := LRUCurve(ctx, t, sizes, s.Served)
+	seconds := s.Now().Sub(start).Seconds() / float64(max(len(sizes), 1))
+	c.exact, c.err = exact, err
+	for _, r := range results {
+		r.Seconds, r.Method = seconds, OnePass
+		c.results[r.Size] = r
+	}
+	return c
+}
+
+// take gives the result of a job. The pass has counted as one of them.
+func (c *curve) take(j Job, served *atomic.Int64, t *Trace) Result {
+	if c.taken.Add(1) > 1 && served != nil {
+		served.Add(int64(t.Len()))
+	}
+	r := c.results[j.Size]
+	r.Policy, r.Prefetch = j.Choice.Text, j.Prefetch.String()
+	return r
 }
 
 // RunBlocks is Run in block mode; sizes are in pages.

@@ -81,6 +81,31 @@ func Split(list string) []string {
 	return choices
 }
 
+// Choose reads a comma list of choices among things of a kind, which it names in
+// errors. Of each thing, about gives the name and parameters.
+func Choose[Thing, Choice any](list, kind string, things []Thing, about func(*Thing) (string, []Param), choice func(*Thing, string, Values) Choice) ([]Choice, error) {
+	var choices []Choice
+	for _, text := range Split(list) {
+		name, given, _ := strings.Cut(text, ":")
+		i := slices.IndexFunc(things, func(t Thing) bool { n, _ := about(&t); return n == name })
+		if i < 0 {
+			var names []string
+			for _, t := range things {
+				n, _ := about(&t)
+				names = append(names, n)
+			}
+			return nil, fmt.Errorf("no %s is called %q; there are %s", kind, name, strings.Join(names, ", "))
+		}
+		_, params := about(&things[i])
+		values, err := Read(params, name, given)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", kind, name, err)
+		}
+		choices = append(choices, choice(&things[i], text, values))
+	}
+	return choices, nil
+}
+
 // Read reads what follows the colon of the choice called name.
 func Read(params []Param, name, text string) (Values, error) {
 	v := Values{params: params, given: map[string]float64{}, ratios: map[string][]float64{}}

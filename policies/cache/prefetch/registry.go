@@ -1,9 +1,7 @@
 package prefetch
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"reprise/policies/cache/params"
 )
@@ -64,22 +62,7 @@ func All() []Spec { return slices.Clone(specs) }
 // Parse reads a comma list of prefetchers, each with parameters after a colon:
 // "none,readahead,amp:apt=4,max=32".
 func Parse(list string) ([]Choice, error) {
-	var choices []Choice
-	for _, text := range params.Split(list) {
-		name, given, _ := strings.Cut(text, ":")
-		i := slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name })
-		if i < 0 {
-			var names []string
-			for _, s := range specs {
-				names = append(names, s.Name)
-			}
-			return nil, fmt.Errorf("no prefetcher is called %q; there are %s", name, strings.Join(names, ", "))
-		}
-		values, err := params.Read(specs[i].Params, name, given)
-		if err != nil {
-			return nil, fmt.Errorf("prefetcher %s: %w", name, err)
-		}
-		choices = append(choices, Choice{Spec: &specs[i], Text: text, values: values})
-	}
-	return choices, nil
+	return params.Choose(list, "prefetcher", specs,
+		func(s *Spec) (string, []params.Param) { return s.Name, s.Params },
+		func(s *Spec, text string, values params.Values) Choice { return Choice{s, text, values} })
 }
