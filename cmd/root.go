@@ -44,12 +44,14 @@ func (a *app) onForcedExit(f func()) {
 func Main() { os.Exit(Run()) }
 
 // Run is Main without the exit, for tests that are the program.
-func Run() int {
+func Run() int { return newApp().run(os.Args[1:]) }
+
+func newApp() *app {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
 	a.terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
 	_, noColor := os.LookupEnv("NO_COLOR")
 	a.color = a.terminal && !noColor
-	return a.run(os.Args[1:])
+	return a
 }
 
 func (a *app) run(args []string) int {

@@ -29,7 +29,20 @@ func TestMain(m *testing.M) {
 			return env.Observe(checks.Observation{Metric: "v", Value: env.Params["v"].(float64), Unit: "1"})
 		},
 	})
-	testscript.Main(m, map[string]func(){"reprise": Main})
+	testscript.Main(m, map[string]func(){"reprise": Main, "reprise-breaks": mainThatBreaks})
+}
+
+// mainThatBreaks is Main with a clock that panics once the file exists that
+// REPRISE_BREAKS names.
+func mainThatBreaks() {
+	a := newApp()
+	a.now = func() time.Time {
+		if _, err := os.Stat(os.Getenv("REPRISE_BREAKS")); err == nil {
+			panic("the clock is broken")
+		}
+		return time.Now()
+	}
+	os.Exit(a.run(os.Args[1:]))
 }
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's own commands

@@ -36,7 +36,9 @@ func newTmux(t *testing.T) *tmux {
 	// and not the tests.
 	program, err := os.ReadFile(self)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "reprise"), program, 0o755))
+	for _, name := range []string{"reprise", "reprise-breaks"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), program, 0o755))
+	}
 	x := &tmux{t: t, socket: filepath.Join(dir, "socket"), dir: dir}
 	x.run("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24",
 		"env", "-u", "CI", "-u", "NO_COLOR", inside+"=1", "PATH="+dir+":"+os.Getenv("PATH"), "REPRISE_STORE="+filepath.Join(dir, "store"), "PS1=ready> ", "sh")
@@ -64,8 +66,13 @@ func (x *tmux) press(keys ...string) { x.run(append([]string{"send-keys"}, keys.
 // sees waits until the screen matches all the patterns.
 func (x *tmux) sees(patterns ...string) string {
 	x.t.Helper()
+	return x.within(20*time.Second, patterns...)
+}
+
+func (x *tmux) within(limit time.Duration, patterns ...string) string {
+	x.t.Helper()
 	var s string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		s = x.screen()
 		all := true
 		for _, p := range patterns {
@@ -194,6 +201,61 @@ func TestTerminalIsRestored(t *testing.T) {
 		x.sees("code=130")
 		x.restored()
 	}
+}
+
+// TestTerminalIsRestoredAfterAPanic of the UI, or of the run beside it: both
+// ask the clock.
+func TestTerminalIsRestoredAfterAPanic(t *testing.T) {
+	x := newTmux(t)
+	manifest := x.write("slow.yaml", fmt.Sprintf(slowManifest, "exit 1"))
+	breaks := filepath.Join(x.dir, "broken")
+	x.press("REPRISE_BREAKS="+breaks+" reprise-breaks run "+manifest+" 2>panic; echo code=$?", "Enter")
+	x.sees("2/3 steps: .*1 running")
+	require.NoError(t, os.WriteFile(breaks, nil, 0o644))
+	x.sees("code=[1-9]")
+	x.restored()
+	said := x.run("display-message", "-p", "#{pane_current_path}")
+	data, _ := os.ReadFile(filepath.Join(strings.TrimSpace(said), "panic"))
+	_ = os.Remove(filepath.Join(strings.TrimSpace(said), "panic"))
+	require.Contains(t, string(data)+x.screen(), "the clock is broken")
+}
+
+// TestStepsAreDirectedInATerminal skips a step, asks one to end and then kills
+// it, pauses, and changes a parameter of the run that has ended.
+func TestStepsAreDirectedInATerminal(t *testing.T) {
+	x := newTmux(t)
+	stubborn := x.write("stubborn.yaml", fmt.Sprintf(slowManifest, ""))
+	x.press("reprise run "+stubborn+" --jobs 1; echo code=$?", "Enter")
+	x.sees("2/3 steps: .*1 running")
+	x.press("5")
+	x.sees("processor", "memory", "load")
+	x.press("1", "x", "y")
+	x.sees(`x again kills`)
+	x.press("x")
+	x.sees("finished after", "1 cancelled")
+	x.press("e")
+	x.sees("Run slow", `wait += 0,0.1,100`)
+	x.press("k", "k", "k", "Enter", "0.2", "Enter")
+	x.sees(`0.2 \(changed\)`, "1 steps: 1 run")
+	x.press("s")
+	x.sees("1/1 steps", "✓ C1 reproduced")
+	x.press("o")
+	x.sees("Report of run", "slow/C1  ✓ reproduced")
+	x.press("q", "q")
+	x.sees("code=0")
+	x.restored()
+
+	x.press("clear; reprise run "+stubborn+" --fresh --jobs 1; echo code=$?", "Enter")
+	x.sees("2/3 steps: .*1 running")
+	x.press("p")
+	x.sees("no further step begins")
+	x.press("S", "y")
+	x.sees("skipping slow/E1/wait=100")
+	x.press("x", "p")
+	x.sees("finished after", "1 skipped")
+	x.press("q")
+	x.sees("code=6", "inconclusive")
+	x.restored()
 }
 
 func TestNoUIWhereItWouldNotDo(t *testing.T) {

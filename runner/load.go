@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -23,6 +25,17 @@ const (
 func (x *execution) watchNodes(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
+	panicked := make(chan any, len(x.Nodes)+1)
+	beside := func(f func()) {
+		all.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panicked <- fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+				}
+			}()
+			f()
+		})
+	}
 	began := time.Now()
 	every := func(look func()) {
 		for {
@@ -40,7 +53,7 @@ func (x *execution) watchNodes(ctx context.Context) (stop func()) {
 		if !can {
 			continue
 		}
-		all.Go(func() {
+		beside(func() {
 			last, _ := s.Load(ctx)
 			every(func() {
 				now, err := s.Load(ctx)
@@ -68,10 +81,15 @@ func (x *execution) watchNodes(ctx context.Context) (stop func()) {
 			}
 		}
 		look()
-		all.Go(func() { every(look) })
+		beside(func() { every(look) })
 	}
 	return func() {
 		cancel()
 		all.Wait()
+		select {
+		case p := <-panicked:
+			panic(p) // as with that of a step
+		default:
+		}
 	}
 }

@@ -2,11 +2,14 @@ package tui
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"reprise/checks"
 	"reprise/runner/event"
@@ -42,6 +45,15 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// threadTime is the processor time of the thread that asks.
+func threadTime(b *testing.B) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(t.Nano())
 }
 
 // BenchmarkRedrawUnderLoad is a frame in which 2,500 events have come: 50,000
@@ -103,3 +115,61 @@ func BenchmarkFrame(b *testing.B) {
 		m.View()
 	}
 }
+
+// BenchmarkRunWatched is how much a stream of 50,000 events a second slows the
+// run that makes it: a run that works for about a second and writes its events into
+// the log, without and with the UI watching it at 20 frames a second in the
+// same process, in turn. What is compared is the processor time of the run's
+// own thread, so that other work of the machine does not count.
+func BenchmarkRunWatched(b *testing.B) {
+	const second = 50_000
+	events := observations(2500)
+	// run does a second's work and emits its events; it gives how long the
+	// thread that it is on was busy.
+	run := func(show event.Subscriber) time.Duration {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		log := event.NewLog("r", io.Discard, time.Now, show)
+		x := uint64(1)
+		began := threadTime(b)
+		for i := range second {
+			for range 4000 { // the run's own work: some 20 µs an event
+				x ^= x << 13
+				x ^= x >> 7
+				x ^= x << 17
+			}
+			log.Emit(events[i%len(events)].Payload)
+		}
+		sink = x
+		return threadTime(b) - began
+	}
+	m := watching(b, still("default"), many(10_000), 120, 40)
+	m.Update(keystroke("4"))
+	var alone, watched time.Duration
+	for b.Loop() {
+		alone += run(func(event.Event) {})
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			frames := time.NewTicker(frameTime)
+			defer frames.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-frames.C:
+					m.Update(frame(noon))
+					m.View()
+				}
+			}
+		}()
+		watched += run(m.feed.push)
+		close(stop)
+		<-stopped
+		m.intake()
+	}
+	b.ReportMetric(100*(float64(watched)/float64(alone)-1), "slower-%")
+	b.ReportMetric(float64(alone.Microseconds())/float64(b.N)/second, "µs-work/event")
+}
+
+var sink uint64

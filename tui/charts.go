@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -22,6 +23,9 @@ type chartsPane struct {
 	form       form
 	slice      int // of the metrics that are too much for one chart
 	last       drawing
+	of         *Experiment // of which shown was made, of so many observations
+	seen       int
+	shown      []*Metric
 }
 
 // drawing is a chart as it was drawn last.
@@ -75,24 +79,90 @@ func (p *chartsPane) find() *filter { return nil }
 
 // chosen is the metric shown, nil if nothing has been observed.
 func (p *chartsPane) chosen() *Metric {
-	if p.experiment == nil || len(p.experiment.Metrics) == 0 {
+	if p.experiment == nil || len(p.metrics()) == 0 {
 		return nil
 	}
-	return p.experiment.Metrics[p.index()]
+	return p.metrics()[p.index()]
 }
+
+// metrics are those of the experiment; before a family of quantiles, such as
+// latency_p50, latency_p99, stands the distribution that they are points of.
+func (p *chartsPane) metrics() []*Metric {
+	n := 0
+	for _, m := range p.experiment.Metrics {
+		n += m.N
+	}
+	if p.of == p.experiment && p.seen == n {
+		return p.shown
+	}
+	p.of, p.seen, p.shown = p.experiment, n, nil
+	families := map[string][]*Metric{}
+	for _, m := range p.experiment.Metrics {
+		if name, _, is := quantile(m.Name); is {
+			families[name+" "+m.Unit] = append(families[name+" "+m.Unit], m)
+		}
+	}
+	for _, m := range p.experiment.Metrics {
+		if name, _, is := quantile(m.Name); is && len(families[name+" "+m.Unit]) >= 3 {
+			p.shown = append(p.shown, distribution(name, families[name+" "+m.Unit]))
+			delete(families, name+" "+m.Unit)
+		}
+		p.shown = append(p.shown, m)
+	}
+	return p.shown
+}
+
+// quantile takes the name of a quantile apart: read_latency_p999 is the value
+// of read_latency that a share of 0.999 does not exceed.
+func quantile(name string) (of string, share float64, is bool) {
+	at := strings.LastIndex(name, "_p")
+	if at < 1 {
+		return "", 0, false
+	}
+	digits := name[at+2:]
+	v, err := strconv.ParseUint(digits, 10, 32)
+	switch {
+	case err != nil || v == 0:
+		return "", 0, false
+	case len(digits) <= 2 || digits == "100":
+		share = float64(v) / 100
+	default:
+		share = float64(v) / math.Pow10(len(digits))
+	}
+	return name[:at], share, true
+}
+
+// distribution is the metric whose quantiles others are.
+func distribution(name string, quantiles []*Metric) *Metric {
+	d := &Metric{Name: name, Unit: quantiles[0].Unit, Labels: append(slices.Clone(quantiles[0].Labels), shareLabel)}
+	for _, m := range quantiles {
+		_, share, _ := quantile(m.Name)
+		d.N += m.N
+		for _, c := range m.Cells {
+			point := *c
+			point.Labels = maps.Clone(c.Labels)
+			point.Labels[shareLabel] = strconv.FormatFloat(share, 'g', -1, 64)
+			d.Cells = append(d.Cells, &point)
+		}
+	}
+	return d
+}
+
+// shareLabel tells the quantiles of a distribution apart.
+const shareLabel = "share"
 
 // index is the place of the metric shown: the one chosen, or that of the
 // experiment's first claim, or the first.
 func (p *chartsPane) index() int {
 	if at, chosen := p.metric[p.experiment.Name()]; chosen {
-		return at % len(p.experiment.Metrics)
+		return at % len(p.metrics())
 	}
 	for _, c := range p.run.Claims {
 		if c.Experiment != p.experiment {
 			continue
 		}
 		for _, r := range c.Results {
-			if at := slices.IndexFunc(p.experiment.Metrics, func(m *Metric) bool { return m.Name == r.Metric }); at >= 0 {
+			if at := slices.IndexFunc(p.metrics(), func(m *Metric) bool { return m.Name == r.Metric }); at >= 0 {
 				return at
 			}
 		}
@@ -101,10 +171,10 @@ func (p *chartsPane) index() int {
 }
 
 func (p *chartsPane) turn(by int) {
-	if p.experiment == nil || len(p.experiment.Metrics) == 0 {
+	if p.chosen() == nil {
 		return
 	}
-	n := len(p.experiment.Metrics)
+	n := len(p.metrics())
 	p.metric[p.experiment.Name()] = (p.index() + by + n) % n
 	p.slice = 0
 }
@@ -113,7 +183,7 @@ func (p *chartsPane) title(*look) string {
 	if p.chosen() == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s · metric %d of %d", p.experiment.Name(), p.index()+1, len(p.experiment.Metrics))
+	return fmt.Sprintf("%s · metric %d of %d", p.experiment.Name(), p.index()+1, len(p.metrics()))
 }
 
 func (p *chartsPane) actions() []action {
@@ -192,7 +262,7 @@ func arrange(m *Metric, slice int) arrangement {
 		}
 		distinct[label] = len(values)
 		a.by = append(a.by, label)
-		if x := numbers(m.Cells, label); x != nil && len(values) > a.points {
+		if x := numbers(m.Cells, label); x != nil && (label == shareLabel || a.axis != shareLabel && len(values) > a.points) {
 			a.axis, a.x, a.points = label, x, len(values)
 		}
 	}
@@ -255,10 +325,16 @@ func numbers(cells []*Cell, label string) []float64 {
 	return x
 }
 
+// placeLabels are axes of places rather than of quantities: what is of interest
+// is where on them something is high.
+var placeLabels = []string{"block", "line", "lun", "channel"}
+
 // suits is the form that shows the metric best.
 func (a arrangement) suits() form {
 	switch {
-	case a.points >= 128 && len(a.by) == 0:
+	case a.axis == shareLabel:
+		return asDistribution
+	case a.points >= 128 && len(a.by) == 0, a.points >= 16 && slices.Contains(placeLabels, a.axis):
 		return asHeat
 	case a.points >= 3:
 		return asLines
@@ -348,6 +424,9 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 		return chart.Bars(list, w, h, l.paint), about
 	case asDistribution:
 		by := a.by
+		if a.axis == shareLabel {
+			return withLegend(a.quantiles(), w, h, l), "share of values up to"
+		}
 		names, members := a.groups(by)
 		var series []chart.Series
 		for _, name := range names {
@@ -361,6 +440,20 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 	case asHeat:
 		if a.axis == "" {
 			return nil, ""
+		}
+		if len(a.by) > 0 {
+			names, members := a.groups(a.by)
+			var rows []chart.Row
+			for _, name := range names {
+				at := members[name]
+				slices.SortFunc(at, func(i, j int) int { return cmp.Compare(a.x[i], a.x[j]) })
+				r := chart.Row{Name: name}
+				for _, i := range at {
+					r.Values = append(r.Values, cells[i].Mean)
+				}
+				rows = append(rows, r)
+			}
+			return chart.HeatRows(rows, w, h, l.paint), "along " + printable(a.axis)
 		}
 		at := make([]int, len(cells))
 		for i := range at {
@@ -376,6 +469,22 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 		return chart.Heat(values, w, h, l.paint), "by " + printable(a.axis)
 	}
 	return nil, ""
+}
+
+// quantiles makes a line of each series of a distribution.
+func (a arrangement) quantiles() []chart.Series {
+	names, members := a.groups(a.by)
+	var series []chart.Series
+	for _, name := range names {
+		at := members[name]
+		slices.SortFunc(at, func(i, j int) int { return cmp.Compare(a.x[i], a.x[j]) })
+		s := chart.Series{Name: name}
+		for _, i := range at {
+			s.X, s.Y = append(s.X, a.cells[i].Mean), append(s.Y, a.x[i])
+		}
+		series = append(series, s)
+	}
+	return series
 }
 
 // withLegend draws lines and below them the series' letters and names, in a

@@ -199,6 +199,7 @@ func (v *homeView) actions() []action {
 	return append([]action{
 		enter,
 		act("space", "mark several artifacts", v.mark, "space"),
+		act("a", "mark all", v.markAll, "a"),
 		act("tab", "next list", func() { v.focus = (v.focus + 1) % homeLists }, "tab"),
 		act("shift-tab", "list before", func() { v.focus = (v.focus + homeLists - 1) % homeLists }, "shift+tab"),
 		act("1 2 3", "artifacts, runs, platforms", func() {}, "1", "2", "3"),
@@ -254,6 +255,15 @@ func (v *homeView) mark() {
 		name := list[v.art.at].Artifact
 		v.marked[name] = !v.marked[name]
 		v.art.move(1, len(list))
+	}
+}
+
+// markAll marks the artifacts that are listed, or none if all of them are.
+func (v *homeView) markAll() {
+	list := v.artifacts()
+	all := !slices.ContainsFunc(list, func(a *artifacts.Manifest) bool { return !v.marked[a.Artifact] })
+	for _, a := range list {
+		v.marked[a.Artifact] = !all
 	}
 }
 

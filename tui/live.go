@@ -553,7 +553,7 @@ func (m *model) edit() tea.Cmd {
 // report shows the verdicts, and has the report written.
 func (m *model) report() tea.Cmd {
 	m.overlay, m.scroll = reportOverlay, 0
-	if m.busy() || m.job.Report == nil {
+	if m.busy() || m.job == nil || m.job.Report == nil {
 		return nil
 	}
 	m.message = "writing the report"

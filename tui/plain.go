@@ -27,7 +27,8 @@ type Plain struct {
 	beat   map[string]time.Time // last line about a running step
 	folded int                  // reused steps not printed, of the experiment:
 	reused *Experiment
-	inRow  int // of its reused steps, one after another
+	inRow  int       // of its reused steps, one after another
+	told   time.Time // when the last line about the run as a whole was printed
 }
 
 // PlainOptions choose how Plain prints.
@@ -39,6 +40,9 @@ type PlainOptions struct {
 const (
 	// heartbeat is the longest a running step stays silent.
 	heartbeat = 10 * time.Second
+	// statusEvery is how often a line tells of the run as a whole: what is left,
+	// how busy the nodes are, the leases.
+	statusEvery = time.Minute
 	// reusedShown is the number of reused steps printed in a row; a count
 	// stands for the rest of the experiment's.
 	reusedShown = 5
@@ -91,6 +95,14 @@ func (p *Plain) Show(e event.Event) {
 		default:
 			p.line(e.Time, "%s %s %s %s", p.count(), v.Step, v.Status, printable(v.Error))
 		}
+	case event.Held:
+		if v.On {
+			p.line(e.Time, "held: %s", printable(v.Why))
+		} else {
+			p.line(e.Time, "goes on")
+		}
+	case event.Leased:
+		p.line(e.Time, "lease %s at %s, %d nodes: %s", printable(v.Name), printable(v.Site), v.Nodes, leaseText(&v, e.Time))
 	case event.Warned:
 		p.line(e.Time, "%s %s", p.paint.warn("warning:"), printable(v.Message))
 	case event.Judged:
@@ -105,9 +117,23 @@ func (p *Plain) Show(e event.Event) {
 func (p *Plain) Beat(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.run.Running() {
+	running := p.run.Running()
+	for _, s := range running {
 		p.pulse(s, now)
 	}
+	if p.told.IsZero() {
+		p.told = now
+	}
+	if len(running) == 0 || now.Sub(p.told) < statusEvery {
+		return
+	}
+	p.told = now
+	parts := []string{fmt.Sprintf("%d running", len(running))}
+	if left, known := p.run.Left(now); known {
+		parts[0] += ", about " + clock(left) + " left"
+	}
+	parts = append(append(parts, busyWords(p.run)...), leaseWords(p.run, now)...)
+	p.line(now, "%s %s", p.count(), strings.Join(parts, "; "))
 }
 
 // pulse prints how far a step is, unless it has just been printed.

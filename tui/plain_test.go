@@ -71,3 +71,18 @@ func TestPlainFoldsReusedSteps(t *testing.T) {
 	require.Len(t, lines, 1+reusedShown+1+1+1, b.String())
 	require.Contains(t, lines[1+reusedShown], "and 95 more steps of a/E1 reused")
 }
+
+// TestPlainTellsOfTheRun once a minute: the time left, the nodes, the leases.
+func TestPlainTellsOfTheRun(t *testing.T) {
+	var b strings.Builder
+	p := NewPlain(&b, PlainOptions{})
+	for _, e := range busyNodes() {
+		p.Show(e)
+	}
+	require.Contains(t, b.String(), "lease reprise-demo at CHI@UC, 2 nodes: 10:00 left, 2.00 SU so far")
+	require.Contains(t, b.String(), "held: demo/E0 has ended")
+	for s := range 65 {
+		p.Beat(noon.Add(time.Duration(s) * time.Second))
+	}
+	require.Contains(t, b.String(), "[0/2] 1 running; node0: processor 97 %, memory 40.0 of 128.0 GiB, load 40.0; lease 9:00 left, 2.03 SU so far\n")
+}

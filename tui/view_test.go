@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/runner/event"
+	"reprise/runner/node"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -253,62 +255,73 @@ func TestEveryStateFits(t *testing.T) {
 
 var sizes = [][2]int{{120, 40}, {80, 24}, {40, 10}}
 
+// screens are all screens, each as a model at a size.
+func screens(t testing.TB, theme string) map[string]func(w, h int) *model {
+	watched := func(name string, share float64, keys ...string) func(w, h int) *model {
+		return func(w, h int) *model {
+			events := stream(t, name)
+			m := watching(t, still(theme), events[:int(share*float64(len(events)))], w, h)
+			for _, k := range keys {
+				press(m, k)
+			}
+			return m
+		}
+	}
+	home := func(keys ...string) func(w, h int) *model {
+		return func(w, h int) *model {
+			m := atHome(t, theme, w, h)
+			press(m, keys...)
+			return m
+		}
+	}
+	return map[string]func(w, h int) *model{
+		"running":        watched("verdicts", 0.3),
+		"finished":       watched("verdicts", 1),
+		"failed":         watched("failures", 1, "F"),
+		"interrupted":    watched("interrupted", 1),
+		"claims":         watched("verdicts", 1, "2", "j", "j"),
+		"log":            watched("failures", 1, "F", "3"),
+		"chart":          watched("verdicts", 1, "4"),
+		"bars":           watched("verdicts", 1, "4", "v", "v"),
+		"heat":           watched("verdicts", 1, "G", "k", "4"),
+		"filter":         watched("verdicts", 1, "/", "l", "r", "u"),
+		"help":           watched("verdicts", 1, "?"),
+		"report":         watched("verdicts", 1, "o"),
+		"home":           home(),
+		"home-runs":      home("tab"),
+		"home-platforms": home("3", "j"),
+		"start":          func(w, h int) *model { return planning(t, theme, w, h) },
+		"nodes": func(w, h int) *model {
+			m := watching(t, still(theme), busyNodes(), w, h)
+			press(m, "5")
+			return m
+		},
+	}
+}
+
+// busyNodes is a run that is held, on two leased nodes of which one is busy.
+func busyNodes() []event.Event {
+	var events []event.Event
+	log := event.NewLog("20260102-115500", io.Discard, func() time.Time { return noon }, func(e event.Event) { events = append(events, e) })
+	machine := node.Machine{OS: "linux", Arch: "amd64", Kernel: "6.1.0", CPU: "AMD EPYC", Cores: 24, Memory: 128 << 30}
+	log.Emit(event.RunStarted{
+		Artifacts: []string{"demo"}, Profile: "paper", Steps: 2,
+		Nodes: []event.Node{{Name: "node0", Machine: machine}, {Name: "node1", Machine: machine}},
+	})
+	log.Emit(event.Planned{Experiments: []event.PlannedExperiment{{Artifact: "demo", Experiment: "E1", Title: "waits", Steps: []string{"demo/E1/a", "demo/E1/b"}}}})
+	log.Emit(event.Leased{Name: "reprise-demo", Site: "CHI@UC", Nodes: 2, Starts: noon.Add(-time.Hour), Ends: noon.Add(10 * time.Minute), PerHour: 1, Unit: "SU"})
+	log.Emit(event.StepStarted{Step: "demo/E1/a", Node: "node0", Reason: "first run"})
+	for i := range 30 {
+		log.Emit(event.NodeLoad{Node: "node0", CPU: float64(i) / 30, MemoryUsed: 40 << 30, MemoryTotal: 128 << 30, Load1: 40})
+	}
+	log.Emit(event.Held{On: true, Why: "demo/E0 has ended"})
+	return events
+}
+
 // TestScreens compares every screen at three sizes with what it looked like
 // when somebody last looked (-update).
 func TestScreens(t *testing.T) {
-	mid := func(name string, share float64) []event.Event {
-		events := stream(t, name)
-		return events[:int(share*float64(len(events)))]
-	}
-	screens := map[string]func(w, h int) *model{
-		"running":  func(w, h int) *model { return watching(t, still("default"), mid("verdicts", 0.3), w, h) },
-		"finished": func(w, h int) *model { return watching(t, still("default"), mid("verdicts", 1), w, h) },
-		"failed": func(w, h int) *model {
-			m := watching(t, still("default"), mid("failures", 1), w, h)
-			press(m, "F")
-			return m
-		},
-		"interrupted": func(w, h int) *model { return watching(t, still("default"), mid("interrupted", 1), w, h) },
-		"claims": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "2", "j", "j")
-			return m
-		},
-		"log": func(w, h int) *model {
-			m := watching(t, still("default"), mid("failures", 1), w, h)
-			press(m, "F", "3")
-			return m
-		},
-		"chart": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "4")
-			return m
-		},
-		"bars": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "4", "v", "v")
-			return m
-		},
-		"heat": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "G", "k", "4")
-			return m
-		},
-		"filter": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "/", "l", "r", "u")
-			return m
-		},
-		"help": func(w, h int) *model {
-			m := watching(t, still("default"), mid("verdicts", 1), w, h)
-			press(m, "?")
-			return m
-		},
-		"home":      func(w, h int) *model { return atHome(t, "default", w, h) },
-		"home-runs": func(w, h int) *model { m := atHome(t, "default", w, h); press(m, "tab"); return m },
-		"start":     func(w, h int) *model { return planning(t, "default", w, h) },
-	}
-	for name, build := range screens {
+	for name, build := range screens(t, "default") {
 		for _, size := range sizes {
 			t.Run(fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), func(t *testing.T) {
 				m := build(size[0], size[1])
@@ -319,6 +332,66 @@ func TestScreens(t *testing.T) {
 	}
 }
 
+// TestScreensInEveryTheme compares how every screen is styled, in every theme
+// at the three sizes: a line for each line of the screen, with the style codes
+// and how many columns each holds for. The text is that of TestScreens.
+func TestScreensInEveryTheme(t *testing.T) {
+	for name, build := range screens(t, "default") {
+		t.Run(name, func(t *testing.T) {
+			var got strings.Builder
+			for _, size := range sizes {
+				plain := screenOf(build(size[0], size[1]))
+				for _, theme := range ThemeNames() {
+					m := screens(t, theme)[name](size[0], size[1])
+					fits(t, m)
+					require.Equal(t, plain, screenOf(m), "colour is never the only signal: %s", theme)
+					fmt.Fprintf(&got, "== %s %dx%d\n", theme, size[0], size[1])
+					got.WriteString(styles(m.View().Content))
+				}
+			}
+			golden.RequireEqual(t, []byte(got.String()))
+		})
+	}
+}
+
+// styles tells of each line of a screen the columns and the codes of its
+// styles: "2 1;36m 9 m" is two plain columns, nine bold cyan ones. Lines that
+// are alike are counted.
+func styles(screen string) string {
+	var out strings.Builder
+	last, times := "", 0
+	flush := func() {
+		if times > 1 {
+			fmt.Fprintf(&out, "%d× ", times)
+		}
+		if times > 0 {
+			out.WriteString(last + "\n")
+		}
+	}
+	for line := range strings.SplitSeq(screen, "\n") {
+		var parts []string
+		for line != "" {
+			text, rest, _ := strings.Cut(line, "\x1b[")
+			if n := ansi.StringWidth(text); n > 0 {
+				parts = append(parts, fmt.Sprint(n))
+			}
+			code, after, styled := strings.Cut(rest, "m")
+			if styled {
+				parts = append(parts, code+"m")
+			}
+			line = after
+		}
+		if now := strings.Join(parts, " "); now == last {
+			times++
+		} else {
+			flush()
+			last, times = now, 1
+		}
+	}
+	flush()
+	return out.String()
+}
+
 // trimmed drops the blanks at the ends of lines.
 func trimmed(screen string) string {
 	lines := strings.Split(screen, "\n")
@@ -326,19 +399,6 @@ func trimmed(screen string) string {
 		lines[i] = strings.TrimRight(l, " ")
 	}
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// TestThemes compares the styled text of each theme.
-func TestThemes(t *testing.T) {
-	for _, theme := range ThemeNames() {
-		t.Run(theme, func(t *testing.T) {
-			m := watching(t, still(theme), stream(t, "verdicts"), 80, 24)
-			m.dirty = true
-			golden.RequireEqual(t, []byte(m.View().Content))
-		})
-	}
-	_, err := NewTheme("nope")
-	require.ErrorContains(t, err, "high-contrast")
 }
 
 // TestColourIsNeverTheOnlySignal says that themes differ in colours alone: the
@@ -356,6 +416,8 @@ func TestColourIsNeverTheOnlySignal(t *testing.T) {
 	for _, word := range []string{"reproduced", "not-reproduced", "partial", "done"} {
 		require.Contains(t, first, word)
 	}
+	_, err := NewTheme("nope")
+	require.ErrorContains(t, err, "high-contrast")
 	m := watching(t, still("mono"), stream(t, "verdicts"), 120, 40)
 	m.dirty = true
 	require.NotRegexp(t, `\x1b\[[0-9;]*(3|4|9|10)[0-7](;|m)`, m.View().Content, "mono has no colours")

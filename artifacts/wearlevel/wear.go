@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"time"
 
 	"reprise/artifacts"
@@ -32,7 +33,7 @@ func init() {
 		Run: againstTheory,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.lifetime", Version: 2,
+		Name: "wearlevel.lifetime", Version: 3,
 		Doc: "writes a device to its end of life under a wear-leveling policy, or for some volumes",
 		Params: []artifacts.Param{
 			{Name: "policy", Doc: "static wear leveling: none, threshold, pwl, dual-pool, obp, random-swap, all of which keep a page's place in the line, as published; or packed: threshold, the pages it moves filling lines of their own"},
@@ -189,6 +190,8 @@ func againstTheory(ctx context.Context, env *artifacts.Env) error {
 
 // lifetime observes tbw (the workload's writes in logical capacities), wa and its parts
 // wa_gc and wa_wl, and erase_mean, erase_sd, erase_gini and bad_blocks at the end.
+// Of the first seed it also observes, to be looked at and not judged, wa_so_far by
+// volume and erases by block, the mean of neighbours.
 func lifetime(ctx context.Context, env *artifacts.Env) error {
 	const pages = 64
 	logical, footprint := env.Params["blocks"].(int), env.Params["footprint"].(float64)
@@ -221,8 +224,10 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 	d.PauseLeveling(true)
 	err = errors.Join(w.fill(), w.write(3*d.Pages(), uniform(rng, d.Pages())))
 	d.PauseLeveling(false)
+	var course course
 	for done := 0; err == nil && (volumes == 0 || done < volumes); done++ {
 		err = w.write(d.Pages(), next)
+		course.add(done+1, d.Report().WAF)
 	}
 	if err != nil && !errors.Is(err, emulator.ErrWornOut) {
 		return err
@@ -230,12 +235,69 @@ func lifetime(ctx context.Context, env *artifacts.Env) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
+	if env.Params["seed"].(int) == 1 {
+		if err := errors.Join(course.observe(env), observeErases(env, d)); err != nil {
+			return err
+		}
+	}
 	r := d.Report()
 	for metric, v := range map[string]float64{
 		"tbw": float64(r.HostPages)/float64(d.Pages()) - 4, "wa": r.WAF, "wa_gc": r.GCShare, "wa_wl": r.WLShare,
 		"erase_mean": r.EraseMean, "erase_sd": r.EraseSD, "erase_gini": r.Wear.Gini, "bad_blocks": float64(r.BadBlocks),
 	} {
 		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// course is a value over the volumes written, at no more than so many of them.
+type course struct {
+	volumes []int
+	values  []float64
+	every   int
+}
+
+const coursePoints = 32
+
+func (c *course) add(volume int, v float64) {
+	if c.every = max(c.every, 1); volume%c.every != 0 {
+		return
+	}
+	if len(c.volumes) == coursePoints {
+		for i := range coursePoints / 2 {
+			c.volumes[i], c.values[i] = c.volumes[2*i+1], c.values[2*i+1]
+		}
+		c.volumes, c.values, c.every = c.volumes[:coursePoints/2], c.values[:coursePoints/2], 2*c.every
+		if volume%c.every != 0 {
+			return
+		}
+	}
+	c.volumes, c.values = append(c.volumes, volume), append(c.values, v)
+}
+
+func (c *course) observe(env *artifacts.Env) error {
+	for i, volume := range c.volumes {
+		if err := env.Observe(checks.Observation{Metric: "wa_so_far", Value: c.values[i], Unit: "1", Labels: map[string]string{"volume": strconv.Itoa(volume)}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// observeErases observes how often neighbouring blocks were erased, in the mean.
+func observeErases(env *artifacts.Env, d *emulator.Device) error {
+	const marks = 64
+	erases := d.Lines().Erases
+	each := (len(erases) + marks - 1) / marks
+	for from := 0; from < len(erases); from += each {
+		part := erases[from:min(from+each, len(erases))]
+		sum := 0.0
+		for _, n := range part {
+			sum += float64(n)
+		}
+		if err := env.Observe(checks.Observation{Metric: "erases", Value: sum / float64(len(part)), Unit: "1", Labels: map[string]string{"block": strconv.Itoa(from)}}); err != nil {
 			return err
 		}
 	}

@@ -124,6 +124,68 @@ func Heat(values []float64, w, h int, paint Paint) []string {
 	return append(out, paint(axes, ansi.Truncate(legend, w, "…")))
 }
 
+// Row is a series of values along an axis of places.
+type Row struct {
+	Name   string
+	Values []float64
+}
+
+// HeatRows shades each row's values along a line of its own, all by one scale,
+// with the range below: where along the axis each series is high.
+func HeatRows(rows []Row, w, h int, paint Paint) []string {
+	if w < 16 || h < 2 || len(rows) == 0 {
+		return nil
+	}
+	name, most := 0, 0
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, r := range rows {
+		name, most = max(name, ansi.StringWidth(r.Name)), max(most, len(r.Values))
+		for _, v := range r.Values {
+			if finite(v) {
+				low, high = min(low, v), max(high, v)
+			}
+		}
+	}
+	if low > high {
+		return nil
+	}
+	name = min(name, w/3)
+	width := w - name - 1
+	more := 0
+	if len(rows) > h-1 {
+		more = len(rows) - (h - 2)
+		rows = rows[:max(h-2, 0)]
+	}
+	shades := []rune("·░▒▓█")
+	var out []string
+	for n, r := range rows {
+		line := []rune(strings.Repeat(" ", width))
+		// Each mark is the mean of the values that fall on it.
+		for x := range line {
+			from, to := x*most/width, max((x+1)*most/width, x*most/width+1)
+			sum, count := 0.0, 0
+			for _, v := range r.Values[min(from, len(r.Values)):min(to, len(r.Values))] {
+				if finite(v) {
+					sum, count = sum+v, count+1
+				}
+			}
+			if count == 0 {
+				continue
+			}
+			shade := 0
+			if high > low {
+				shade = int((sum/float64(count)/2 - low/2) / (high/2 - low/2) * float64(len(shades)))
+			}
+			line[x] = shades[clamp(shade, len(shades))]
+		}
+		out = append(out, paint(axes, pad(r.Name, name))+" "+paint(n, string(line)))
+	}
+	if more > 0 {
+		out = append(out, paint(axes, pad("… "+Number(float64(more))+" more", w)))
+	}
+	return append(out, paint(axes, ansi.Truncate("· "+Number(low)+"  █ "+Number(high), w, "…")))
+}
+
 // Spark draws values as a row of w bars, the latest at the right, between the
 // least and the greatest.
 func Spark(values []float64, w int) string {
