@@ -36,7 +36,7 @@ func (a *app) followElsewhere(ctx context.Context, ref string, there elsewhere) 
 	if ref == "-" || strings.Contains(there.on, ",") || !strings.HasPrefix(there.on, "ssh:") {
 		return nil, fail(ExitUsage, fmt.Errorf("--on %q is not one machine to attach to a run of", there.on), "write --on ssh:[user@]host[:port]")
 	}
-	ns, err := a.openNodes(ctx, nodeFlags{on: there.on, sshConfig: there.sshConfig, programs: there.programs})
+	ns, err := a.openNodes(ctx, nodeFlags{on: there.on, sshConfig: there.sshConfig, programs: there.programs}, there.store)
 	if err != nil {
 		return nil, err
 	}

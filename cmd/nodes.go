@@ -17,6 +17,7 @@ import (
 	"reprise/artifacts"
 	"reprise/runner/node"
 	"reprise/runner/node/remote"
+	"reprise/runner/slurm"
 )
 
 // nodeFlags say where steps run.
@@ -25,10 +26,12 @@ type nodeFlags struct {
 	sshConfig string
 	programs  []string
 	lease     leaseFlags
+	sbatch    []string
 }
 
 func (f *nodeFlags) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.on, "on", "", "where steps run: local, ssh:[user@]host[:port][,…], or chameleon[:PLATFORM] (default: the platform that the profile names, else local)")
+	flags.StringVar(&f.on, "on", "", "where steps run: local, ssh:[user@]host[:port][,…], slurm[:option=value,…], or chameleon[:PLATFORM] (default: the platform that the profile names, else local)")
+	flags.StringArrayVar(&f.sbatch, "sbatch-arg", nil, "a further `argument` of sbatch, with --on slurm; may be repeated")
 	flags.StringVar(&f.sshConfig, "ssh-config", "", "`file` in ssh_config's format (default ~/.ssh/config)")
 	flags.StringArrayVar(&f.programs, "program", nil, "reprise built for another platform, for hosts of it; may be repeated")
 	f.lease.flags(flags)
@@ -108,13 +111,16 @@ func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
 
 // openNodes connects to all the machines that --on names, which have to be of
 // one platform: results are kept apart by it.
-func (a *app) openNodes(ctx context.Context, f nodeFlags) (nodes, error) {
+func (a *app) openNodes(ctx context.Context, f nodeFlags, storeFlag string) (nodes, error) {
 	if f.on == "" || f.on == "local" {
 		return nodes{node.NewLocal()}, nil
 	}
+	if options, is := strings.CutPrefix(f.on, "slurm"); is && (options == "" || options[0] == ':') {
+		return a.openSlurm(ctx, strings.TrimPrefix(options, ":"), f.sbatch, storeFlag)
+	}
 	list, ok := strings.CutPrefix(f.on, "ssh:")
 	if !ok {
-		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), "write --on local, --on ssh:user@host,user@other or --on chameleon:PLATFORM")
+		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), "write --on local, --on ssh:user@host,user@other, --on slurm or --on chameleon:PLATFORM")
 	}
 	targets := strings.Split(list, ",")
 	seen := map[string]bool{}
@@ -172,6 +178,36 @@ func (a *app) openSSH(ctx context.Context, targets []string, way remote.SSH) (no
 		}
 	}
 	return ready, nil
+}
+
+// openSlurm opens this machine's Slurm; options are those of sbatch without
+// their dashes. The spool folder is in the store, which the machines of the
+// cluster have to share anyway: steps work in it.
+func (a *app) openSlurm(ctx context.Context, options string, args []string, storeFlag string) (nodes, error) {
+	var all []string
+	for option := range strings.SplitSeq(options, ",") {
+		if name, _, ok := strings.Cut(option, "="); ok && name != "" {
+			all = append(all, "--"+option)
+		} else if option != "" {
+			return nil, fail(ExitUsage, fmt.Errorf("--on slurm:%s: %q has no value", options, option), "write --on slurm:partition=NAME,account=NAME; options without a value go in --sbatch-arg")
+		}
+	}
+	root, err := a.storeDir(storeFlag)
+	if err != nil {
+		return nil, err
+	}
+	n, err := slurm.Open(ctx, slurm.Options{Spool: filepath.Join(root, "slurm"), Args: append(all, args...)})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fail(ExitInterrupted, errInterrupted)
+		}
+		var hinting interface{ Hint() string }
+		if errors.As(err, &hinting) {
+			return nil, fail(ExitInfrastructure, err, hinting.Hint())
+		}
+		return nil, fail(ExitInfrastructure, err)
+	}
+	return nodes{n}, nil
 }
 
 // ssh is how this user reaches hosts.

@@ -58,6 +58,10 @@ where it is when the connection breaks. A step whose machine fails is tried
 again on another. Keys come from the agent or key files, host keys have to be
 in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,
 IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
+--on slurm submits the steps to the cluster of this machine, as job arrays, with
+the manifest's limits of time and memory, exclusive ones with --exclusive. The
+store has to be on a file system that the cluster's machines share. When reprise
+is killed the jobs go on, and the next run takes them over.
 
 --on chameleon leases the platform of that provider on the Chameleon testbed,
 boots it, runs there and gives everything back: at the end, when something
@@ -82,6 +86,7 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
   reprise run my/artifact --dry-run            what would run, and why
   reprise run codesign --on ssh:me@node1,me@node2   on two other machines
   reprise run heimdall --on chameleon --max-su 4 --yes   on leased hosts
+  reprise run codesign --on slurm:partition=short,account=me
   reprise run --headless --json > events.jsonl for CI
   reprise run --headless --junit junit.xml --html report.html --github -`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
@@ -122,6 +127,9 @@ func (f runFlags) command(args []string) string {
 	}
 	if f.nodes.on != "" {
 		words = append(words, "--on", f.nodes.on)
+	}
+	for _, arg := range f.nodes.sbatch {
+		words = append(words, "--sbatch-arg", arg)
 	}
 	if f.store != "" {
 		words = append(words, "--store", f.store)
@@ -313,7 +321,7 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 	if kind, _, _ := strings.Cut(f.nodes.on, ":"); kind == "chameleon" {
 		return a.prepareLease(manifests, params, f)
 	}
-	on, err := a.openNodes(ctx, f.nodes)
+	on, err := a.openNodes(ctx, f.nodes, f.store)
 	if err != nil {
 		return nil, err
 	}

@@ -176,6 +176,9 @@ func (x *execution) walk(ctx context.Context) {
 			}
 		}
 	}
+	if !x.Fresh {
+		x.places.heldFirst(ready)
+	}
 	ended := make(chan outcome)
 	running, held := 0, false
 	begun := map[string]bool{}
@@ -471,6 +474,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		Now: now, Stdout: stdout, Stderr: stderr,
 		Note: func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
 	}
+	if !x.Fresh {
+		command.Key = s.Key
+	}
 	report := &reportReader{progress: func(p progress) {
 		x.log.Emit(event.StepProgress{Step: s.ID, Done: p.Done, Total: p.Total, Doing: p.Doing})
 	}}
@@ -516,6 +522,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Note(chosen)
 	}
 	r, err := o.place.Run(ctx, command)
+	if r.Host != "" {
+		a.Ran(o.place.Name()+":"+r.Host, r.Machine)
+	}
 	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
 		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 type place struct {
 	node.Node
 	machine   node.Machine
+	queue     bool // keeps exclusive commands apart by itself
 	slots     int
 	running   int
 	exclusive bool
@@ -27,23 +28,63 @@ func (e *Engine) places() places {
 	var ps places
 	for _, n := range e.Nodes {
 		m := n.Machine()
+		queue, isQueue := n.(node.Queue)
 		slots := e.Jobs
-		if slots == 0 {
+		switch {
+		case slots > 0:
+		case isQueue:
+			slots = queue.Depth()
+		default:
 			slots = m.Cores
 		}
-		ps = append(ps, &place{Node: n, machine: m, slots: max(slots, 1)})
+		ps = append(ps, &place{Node: n, machine: m, queue: isQueue, slots: max(slots, 1)})
 	}
 	return ps
 }
 
 // takes says whether a step may start on the place now.
 func (p *place) takes(s *Step, now time.Time) bool {
-	return p.running < p.slots && !p.exclusive && (!s.Exclusive || p.running == 0) && !now.Before(p.rests)
+	return p.running < p.slots && !p.exclusive && (!s.Exclusive || p.running == 0 || p.queue) && !now.Before(p.rests)
+}
+
+// holds says that an earlier run's command for the step is there.
+func (p *place) holds(s *Step) bool {
+	k, keeps := p.Node.(node.Keeper)
+	return keeps && k.Holds(s.Key)
+}
+
+// heldFirst puts the steps first whose commands an earlier run has started, so
+// that what runs on a node is counted there before anything is added.
+func (ps places) heldFirst(steps []*Step) {
+	held := map[*Step]bool{}
+	for _, s := range steps {
+		if slices.ContainsFunc(ps, func(p *place) bool { return p.holds(s) }) {
+			held[s] = true
+		}
+	}
+	if len(held) > 0 {
+		slices.SortStableFunc(steps, func(a, b *Step) int {
+			switch {
+			case held[a] == held[b]:
+				return 0
+			case held[a]:
+				return -1
+			}
+			return 1
+		})
+	}
 }
 
 // pick finds the emptiest place that takes the step, or nil. A step does not
-// go back to a place that has failed it while there is one that has not.
+// go back to a place that has failed it while there is one that has not, and
+// goes where an earlier run's command for it is.
 func (ps places) pick(s *Step, failed []*place, now time.Time) *place {
+	if i := slices.IndexFunc(ps, func(p *place) bool { return p.holds(s) }); i >= 0 {
+		if p := ps[i]; p.takes(s, now) {
+			return p
+		}
+		return nil
+	}
 	var best *place
 	for _, p := range ps {
 		if !p.takes(s, now) || slices.Contains(failed, p) && len(failed) < len(ps) {
@@ -74,7 +115,7 @@ func (ps places) rested(now time.Time) time.Time {
 
 func (p *place) begin(s *Step) {
 	p.running++
-	p.exclusive = s.Exclusive
+	p.exclusive = s.Exclusive && !p.queue
 }
 
 // end takes in how the node did. One that failed is left alone for a while,

@@ -28,6 +28,9 @@ type Command struct {
 	// Exclusive commands measure the machine: nothing else that a node runs
 	// there may run beside them.
 	Exclusive bool
+	// Key, if there is one, names what is run: on a Keeper a command that an
+	// earlier runner started under the same key is taken over.
+	Key string
 	// Note, if there is one, is told what else is worth knowing of the
 	// command's way: that it waits for its turn, that a connection was lost.
 	Note func(string)
@@ -56,6 +59,9 @@ type Result struct {
 	ExitCode int    // with Exited
 	Signal   string // with Signalled
 	Usage    Usage
+	// Host and Machine say where the command ran, if the node is a Queue.
+	Host    string
+	Machine Machine
 }
 
 // Usage is the resources a command and the children it waited for used.
@@ -94,4 +100,20 @@ type Inventory interface {
 // machine has gone down and come up again, or when limit has passed.
 type Restarter interface {
 	Restart(ctx context.Context, limit time.Duration) error
+}
+
+// Queue is a Node that stands for many machines. It keeps commands waiting
+// until one is free, and exclusive commands apart from all others.
+type Queue interface {
+	Node
+	// Depth is how many commands it takes at once.
+	Depth() int
+}
+
+// Keeper is a Node whose commands go on when their runner dies.
+type Keeper interface {
+	Node
+	// Holds says that a command of this key, which an earlier runner started,
+	// runs or has ended there. Run takes it over.
+	Holds(key string) bool
 }

@@ -104,6 +104,11 @@ func (a *Attempt) remember(status string) error {
 	return a.run.store.writeFile(a.run.store.lastFile(a.record.Step), data)
 }
 
+// Ran says where the step has run, if that was not known when it began.
+func (a *Attempt) Ran(nodeName string, machine node.Machine) {
+	a.record.Node, a.record.Machine = nodeName, machine
+}
+
 // Done stores the attempt as the result for its key.
 func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)
