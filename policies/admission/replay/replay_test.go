@@ -125,11 +125,13 @@ func every(t testing.TB, devices []Device) []Policy {
 	require.NoError(t, err)
 	return []Policy{
 		Baseline(), Random(1), RoundRobin(), ShortestQueue(), Hedging("hedging", nil, after, false), Hedging("hedging-cancel", nil, after, true),
-		C3(2), AMS(2), Heron(2), learned("linnos", "linnos", 1, admission.Float32),
+		C3(2), AMS(2), Heron(2), learned("linnos", "linnos", 1, admission.Int16),
 		Hedging("linnos-hedging", learned("linnos", "linnos", 1, admission.Thousand), after, false),
 		learned("heimdall", "heimdall", 1, admission.Int16), learned("heimdall-joint", "heimdall", 5, admission.Int16),
 		Hedging("heimdall-hedging", learned("heimdall", "heimdall", 1, admission.Thousand), after, true),
-		learned("extended", "extended", 1, admission.Int16), learned("tree", "tree", 1, admission.Float32), oracle,
+		learned("extended", "extended", 1, admission.Int16), learned("tree", "tree", 1, admission.Float32),
+		learned("forest", "forest", 1, admission.Float32), learned("boosted", "boosted", 1, admission.Float32),
+		learned("logistic", "logistic", 1, admission.Float32), oracle,
 	}
 }
 
