@@ -46,15 +46,24 @@ func Embedded() ([]*Manifest, error) {
 
 // EmbeddedManifest loads a built-in artifact.
 func EmbeddedManifest(name string) (*Manifest, Findings, error) {
-	data, err := shipped.ReadFile(path.Join(name, manifestName))
+	data, err := EmbeddedSource(name)
 	if err != nil {
-		return nil, nil, &NotFoundError{Name: name}
+		return nil, nil, err
 	}
 	m, findings := Load(path.Join(name, manifestName), data)
 	if m.Artifact != name {
 		return nil, nil, fmt.Errorf("the artifact in folder %s calls itself %q", name, m.Artifact)
 	}
 	return m, findings, nil
+}
+
+// EmbeddedSource is the text of a built-in artifact's manifest.
+func EmbeddedSource(name string) ([]byte, error) {
+	data, err := shipped.ReadFile(path.Join(name, manifestName))
+	if err != nil {
+		return nil, &NotFoundError{Name: name}
+	}
+	return data, nil
 }
 
 // NotFoundError says that no artifact has a name or path.

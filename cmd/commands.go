@@ -13,6 +13,8 @@ func (a *app) commands() []*cobra.Command {
 		a.reportCommand(),
 		a.diffCommand(),
 		a.historyCommand(),
+		a.packCommand(),
+		a.verifyCommand(),
 		a.gcCommand(),
 		a.listCommand(),
 		a.showCommand(),
