@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Machine is what a node's measurements depend on.
@@ -44,4 +46,14 @@ type Load struct {
 	MemoryUsed  uint64        // bytes that are not available to programs
 	MemoryTotal uint64
 	Load1       float64 // runnable tasks, averaged over a minute
+}
+
+// FreeSpace is how many bytes can be written on the disk of a folder; ok is
+// false where that is not known.
+func FreeSpace(folder string) (bytes uint64, ok bool) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(folder, &s); err != nil {
+		return 0, false
+	}
+	return uint64(s.Bavail) * uint64(s.Bsize), true //nolint:unconvert // the types differ between systems
 }
