@@ -11,6 +11,7 @@ func (a *app) commands() []*cobra.Command {
 		a.attachCommand(),
 		a.replayCommand(),
 		a.runsCommand(),
+		a.queryCommand(),
 		a.reportCommand(),
 		a.diffCommand(),
 		a.historyCommand(),
