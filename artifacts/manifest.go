@@ -129,7 +129,7 @@ type Run struct {
 // observations.
 type ShellStep struct {
 	Name    string            `yaml:"name" required:"true" pattern:"[A-Za-z0-9][A-Za-z0-9._-]*" doc:"name of the step, unique in its experiment"`
-	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; every parameter is a variable of its name: ${size}"`
+	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; every parameter is a variable of its name: ${size}; $REPRISE is this program"`
 	Env     map[string]string `yaml:"env" keys:"[A-Za-z_][A-Za-z0-9_]*" doc:"environment variables; ${name} is replaced"`
 	Timeout Duration          `yaml:"timeout" doc:"time limit of this step"`
 	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`

@@ -228,9 +228,8 @@ func (o *realBed) begun(t *testing.T, store string) (*exec.Cmd, *bytes.Buffer) {
 	c.Stdout, c.Stderr = &out, &out
 	require.NoError(t, c.Start())
 	require.Eventually(t, func() bool {
-		logs, _ := filepath.Glob(filepath.Join(store, "runs", "*", "*", "*", "stdout*"))
-		more, _ := filepath.Glob(filepath.Join(store, "runs", "*", "steps", "*", "*", "stdout*"))
-		for _, log := range append(logs, more...) {
+		logs, _ := filepath.Glob(filepath.Join(store, "runs", "*", "attempts", "*", "stdout.log"))
+		for _, log := range logs {
 			if data, err := os.ReadFile(log); err == nil && bytes.Contains(data, []byte("begun")) {
 				return true
 			}

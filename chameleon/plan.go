@@ -114,11 +114,12 @@ func choosePlatform(m *artifacts.Manifest, name string) (string, artifacts.Platf
 // experiments that run on the platform with a margin, or else the manifest's.
 func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Request) error {
 	var budgets []Line
+	named := false // by one of the experiments: the manifest's hours are for these
 	for _, id := range m.ExperimentIDs() {
 		profile, has := m.Experiments[id].Profiles[r.Profile]
 		if has && (r.Whole || profile.Platform == p.Platform) && (len(r.Only) == 0 || slices.Contains(r.Only, id)) {
 			if profile.Platform == p.Platform {
-				p.Devices = platform.Devices
+				p.Devices, named = platform.Devices, true
 			}
 			budgets = append(budgets, Line{time.Duration(profile.Compute).Hours(), fmt.Sprintf("%s: compute budget of its %s profile, %s", id, r.Profile, profile.Compute)})
 		}
@@ -129,7 +130,13 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 		hours = r.Hours
 		p.Estimate = []Line{{hours, "asked for"}}
 	case len(budgets) > 0:
-		p.Estimate = append([]Line{{p.Site.Boot.Hours(), "boot and preparation"}}, budgets...)
+		p.Estimate = []Line{{p.Site.Boot.Hours(), "boot"}}
+		for _, step := range platform.Prepare {
+			if limit := time.Duration(step.Timeout).Hours(); named && limit > 0 {
+				p.Estimate = append(p.Estimate, Line{limit, fmt.Sprintf("%s: time limit of the preparation, %s", step.Name, step.Timeout)})
+			}
+		}
+		p.Estimate = append(p.Estimate, budgets...)
 		for _, l := range p.Estimate {
 			hours += l.Hours
 		}
@@ -140,7 +147,7 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 			p.Estimate = append(p.Estimate, Line{up, "rounded up to half an hour"})
 			hours += up
 		}
-		if platform.Hours > 0 && (hours > platform.Hours || hours < platform.Hours/2) {
+		if named && platform.Hours > 0 && (hours > platform.Hours || hours < platform.Hours/2) {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("the manifest says %g hours; its budgets come to %g", platform.Hours, hours))
 		}
 	case platform.Hours > 0:

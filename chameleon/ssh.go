@@ -162,10 +162,7 @@ func (p *Provider) handshake(ctx context.Context, m Machine, signer ssh.Signer) 
 		},
 	}
 	if algorithm, _, ok := strings.Cut(m.HostKey, " "); ok {
-		config.HostKeyAlgorithms = []string{algorithm}
-		if algorithm == ssh.KeyAlgoRSA {
-			config.HostKeyAlgorithms = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-		}
+		config.HostKeyAlgorithms = hostKeyAlgorithms(algorithm)
 	}
 	client, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {

@@ -35,7 +35,7 @@ sites or changes them, in the form of chameleon/sites.yaml.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.chameleonSitesCommand(), a.chameleonLoginCommand(), a.chameleonLeasesCommand(), a.chameleonCleanupCommand())
+	c.AddCommand(a.chameleonSitesCommand(), a.chameleonLoginCommand(), a.chameleonLeasesCommand(), a.chameleonCleanupCommand(), a.chameleonSnapshotCommand())
 	return c
 }
 
@@ -316,6 +316,48 @@ reprise up keeps; --all releases that too, and what was made on other machines.`
 	f.add(c)
 	c.Flags().StringVar(&site, "site", "", "site to clean up")
 	c.Flags().BoolVar(&all, "all", false, "also what is kept, and what was made on other machines")
+	return c
+}
+
+func (a *app) chameleonSnapshotCommand() *cobra.Command {
+	var f testbedFlags
+	var node int
+	c := &cobra.Command{
+		Use:   "snapshot ARTIFACT[:PLATFORM] NAME",
+		Short: "Make an image of a leased node's disk",
+		Long: `Run the testbed's cc-snapshot on a node that reprise up or run --keep has
+leased. The image is the project's and can be named by a platform. cc-snapshot
+takes a login: yours is handed to it over SSH, for that time, in its environment
+alone. A second image of the same name does not replace the first.`,
+		Example: `  reprise chameleon snapshot heimdall heimdall-with-kernel-6.0`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			d, err := a.deployment(args[0], f.store)
+			if err != nil {
+				return err
+			}
+			sites, err := a.sites()
+			if err != nil {
+				return err
+			}
+			site, err := chameleon.FindSite(sites, d.Site)
+			if err != nil {
+				return fail(ExitUsage, err)
+			}
+			p, err := a.provider(c.Context(), site, f)
+			if err != nil {
+				return err
+			}
+			said, err := p.Snapshot(c.Context(), d, node, args[1])
+			if err != nil {
+				return a.testbedFailed(err)
+			}
+			fmt.Fprintf(a.stdout, "%simage %s\n", said, args[1])
+			return nil
+		},
+	}
+	f.add(c)
+	c.Flags().IntVar(&node, "node", 0, "number of the node")
 	return c
 }
 

@@ -34,6 +34,8 @@ func scriptTestbed(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		case "lease":
 			ts.Check(site.Lease(args[1]))
+		case "end":
+			site.EndLeases()
 		default:
 			ts.Fatalf("unknown: testbed %s", args[0])
 		}

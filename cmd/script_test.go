@@ -54,7 +54,7 @@ func mainThatBreaks() {
 //	exits CODE PROG…    the program ends with this exit code
 //	testbed             a testbed site to lease from
 //	testbed empty       nothing is left on it; testbed only THING…: just these
-//	testbed lease NAME  somebody leases two hosts of it by hand
+//	testbed lease NAME  somebody leases two hosts of it by hand; testbed end: all leases end
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

@@ -506,7 +506,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			return fail(event.InfrastructureFailure, err)
 		}
 		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
-		command.Env = append(command.Env, shellEnv(s)...)
+		command.Env = append(append(command.Env, "REPRISE="+o.place.Self()), shellEnv(s)...)
 	}
 	if len(s.Devices) > 0 {
 		env, chosen, err := devices(ctx, o.place.Node, s.Devices)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -95,6 +96,7 @@ type OpenStack struct {
 
 	mu       sync.Mutex
 	machines map[string]*machine // by instance
+	promised map[string]string   // instance by host; empty while it is being made
 	booted   int
 	trouble  []error
 	stop     context.CancelFunc
@@ -111,7 +113,7 @@ const (
 // NewOpenStack completes the OpenStack that the test is Inside of.
 func NewOpenStack(t *testing.T) *OpenStack {
 	t.Helper()
-	o := &OpenStack{Clouds: filepath.Join(os.Getenv("OPENSTACK"), "clouds.yaml"), dir: filepath.Join(os.Getenv("OPENSTACK"), "machines"), machines: map[string]*machine{}, stopped: make(chan struct{})}
+	o := &OpenStack{Clouds: filepath.Join(os.Getenv("OPENSTACK"), "clouds.yaml"), dir: filepath.Join(os.Getenv("OPENSTACK"), "machines"), machines: map[string]*machine{}, promised: map[string]string{}, stopped: make(chan struct{})}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -130,7 +132,7 @@ func NewOpenStack(t *testing.T) *OpenStack {
 	must(newBridge())
 	nova, err := url.Parse(novaURL)
 	must(err)
-	front := &httputil.ReverseProxy{ModifyResponse: o.consoles, Rewrite: func(r *httputil.ProxyRequest) {
+	front := &httputil.ReverseProxy{ModifyResponse: o.answered, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(nova)
 		r.Out.Host = r.In.Host
 		o.placed(r)
@@ -210,15 +212,51 @@ func (o *OpenStack) placed(r *httputil.ProxyRequest) {
 	reservation, _ := body["os:scheduler_hints"]["reservation"].(string)
 	host := "no-reserved-host"
 	for _, h := range o.Blazar.place(who.Project, reservation) {
-		if there, err := o.on(context.Background(), h); err == nil && len(there) == 0 {
+		if there, err := o.on(context.Background(), h); err == nil && len(there) == 0 && o.promise(h) {
 			host = h
 			break
 		}
 	}
+	r.Out.Header.Set(hostHeader, host) // which comes back with the answer's request
 	body["server"]["availability_zone"] = "nova:" + host
 	if data, err = json.Marshal(body); err == nil {
 		set(data)
 	}
+}
+
+// hostHeader tells the answer to a creation which host it was promised.
+const hostHeader = "X-Promised-Host"
+
+// promise takes a host for an instance that Nova has not put there yet.
+func (o *OpenStack) promise(host string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, taken := o.promised[host]; taken {
+		return false
+	}
+	o.promised[host] = ""
+	return true
+}
+
+// answered looks at what Nova answers.
+func (o *OpenStack) answered(r *http.Response) error {
+	host := r.Request.Header.Get(hostHeader)
+	if host == "" {
+		return o.consoles(r)
+	}
+	data, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	var made struct {
+		Server struct{ ID string }
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if json.Unmarshal(data, &made) != nil || made.Server.ID == "" {
+		delete(o.promised, host)
+	} else if _, is := o.promised[host]; is {
+		o.promised[host] = made.Server.ID
+	}
+	return err
 }
 
 // on lists the instances of a host.
@@ -323,6 +361,9 @@ func (o *OpenStack) attend(ctx context.Context) {
 }
 
 func (o *OpenStack) look(ctx context.Context) error {
+	o.mu.Lock()
+	promised := maps.Clone(o.promised) // before the list that they are compared with
+	o.mu.Unlock()
 	pages, err := servers.List(o.compute, servers.ListOpts{AllTenants: true}).AllPages(ctx)
 	if err != nil {
 		return err
@@ -379,6 +420,11 @@ func (o *OpenStack) look(ctx context.Context) error {
 		if !there[id] {
 			m.halt()
 			delete(o.machines, id)
+		}
+	}
+	for host, id := range promised {
+		if id != "" && !there[id] && o.promised[host] == id {
+			delete(o.promised, host)
 		}
 	}
 	return nil
