@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -74,7 +75,8 @@ func (p *Provider) Snapshot(ctx context.Context, d *Deployment, node int, name s
 		return "", failed(err, "")
 	}
 	defer session.Close()
-	var login, said bytes.Buffer
+	var login bytes.Buffer
+	var said together
 	variables := p.Cloud.Credentials.variables()
 	for _, v := range slices.Sorted(maps.Keys(variables)) {
 		fmt.Fprintf(&login, "%s='%s'\n", v, strings.ReplaceAll(variables[v], "'", `'\''`))
@@ -85,6 +87,24 @@ func (p *Provider) Snapshot(ctx context.Context, d *Deployment, node int, name s
 		return "", failed(err, said.String())
 	}
 	return scrub(said.String(), p.Cloud.Credentials.secrets()), nil
+}
+
+// together keeps what two streams write, in the order it came.
+type together struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (t *together) Write(data []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(data)
+}
+
+func (t *together) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 // mustKey is the wire form of a line of known_hosts; nil if it is none.
