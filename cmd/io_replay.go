@@ -198,9 +198,8 @@ func (a *app) replayReal(ctx context.Context, o ioReplay, s *replay.Study, names
 				longest = max(longest, list[len(list)-1].Time)
 			}
 		}
-		if runs := 1; p == 1 {
-			runs = len(names)
-			longest *= int64(runs)
+		if p == 1 {
+			longest *= int64(len(names))
 		}
 		seconds += float64(longest) / 1e9
 	}

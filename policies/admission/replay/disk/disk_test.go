@@ -120,7 +120,7 @@ func TestReplayOnLoopDevices(t *testing.T) {
 // Without O_DIRECT the page cache serves, and the set says so.
 func TestNoDirect(t *testing.T) {
 	const shm = "/dev/shm"
-	dir, err := os.MkdirTemp(shm, "reprise")
+	dir, err := os.MkdirTemp(shm, "reprise") //nolint:usetesting // it is that file system that is wanted
 	if err != nil {
 		t.Skipf("no %s: %v", shm, err)
 	}
