@@ -30,7 +30,7 @@ type nodeFlags struct {
 }
 
 func (f *nodeFlags) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.on, "on", "", "where steps run: local, ssh:[user@]host[:port][,…], slurm[:option=value,…], or chameleon[:PLATFORM] (default: the platform that the profile names, else local)")
+	flags.StringVar(&f.on, "on", "", "where steps run: local, ssh:[user@]host[:port][,…], FILE.yaml of such hosts, slurm[:option=value,…], or chameleon[:PLATFORM] (default: the platform that the profile names, else local)")
 	flags.StringArrayVar(&f.sbatch, "sbatch-arg", nil, "a further `argument` of sbatch, with --on slurm; may be repeated")
 	flags.StringVar(&f.sshConfig, "ssh-config", "", "`file` in ssh_config's format (default ~/.ssh/config)")
 	flags.StringArrayVar(&f.programs, "program", nil, "reprise built for another platform, for hosts of it; may be repeated")
@@ -117,6 +117,12 @@ func (a *app) openNodes(ctx context.Context, f nodeFlags, storeFlag string) (nod
 	}
 	if options, is := strings.CutPrefix(f.on, "slurm"); is && (options == "" || options[0] == ':') {
 		return a.openSlurm(ctx, strings.TrimPrefix(options, ":"), f.sbatch, storeFlag)
+	}
+	if isInventory(f.on) {
+		var err error
+		if f, err = readInventory(f); err != nil {
+			return nil, err
+		}
 	}
 	list, ok := strings.CutPrefix(f.on, "ssh:")
 	if !ok {
