@@ -86,21 +86,22 @@ func (a *Aging) Growth() (Growth, error) {
 	variance := (v1 + v2) / 2
 	g := Growth{Mean: (m1 + m2) / (2 * h)}
 	significant := 4 * variance / math.Sqrt(n)
+	window := float64(a.marks[windows].stats.Programs[byHost]-a.marks[0].stats.Programs[byHost]) / float64(windows)
+	rate, ok := a.d.watch.rate(a.d.stats.Programs[byHost], g.Mean/window)
+	rate *= window
+	grown := variance + 2*cov // over both halves the variance is v1+v2+2cov, over one it is their mean
 	switch {
-	case cov > significant:
+	case cov > significant && !ok:
 		g.Lasting = cov / (h * h)
 		g.Chance = max(0, variance-cov) / h
-	default:
-		// Over both halves the variance is v1+v2+2cov, over one it is their mean.
-		if grown := variance + 2*cov; grown > significant {
-			g.Chance = grown / h
-			window := float64(a.marks[windows].stats.Programs[byHost]-a.marks[0].stats.Programs[byHost]) / float64(windows)
-			if rate, ok := a.d.watch.rate(a.d.stats.Programs[byHost], g.Mean/window); ok && math.Abs(rate*window*h-grown) <= significant {
-				g.Chance = rate * window
-			}
-		}
-		g.Bound = max(0, variance-g.Chance*h)
+		return g, nil
+	case cov > significant || ok && grown > significant && math.Abs(rate*h-grown) <= significant:
+		// Both halves have long spans in common, but lines soon forget them.
+		g.Chance = rate
+	case grown > significant:
+		g.Chance = grown / h
 	}
+	g.Bound = max(0, variance-g.Chance*h)
 	return g, nil
 }
 
@@ -232,9 +233,13 @@ func (w *eraseWatch) rate(now uint64, mean float64) (rate float64, ok bool) {
 	}
 	m, variance := w.moments(now)
 	if math.Abs(m*mean-1) > 0.02 {
-		return 0, false // spans have a tail that has not been seen
+		return 0, false // spans have a tail that has not been seen, or some lines none
 	}
-	return variance * (1 + 2*w.correlation()) / (m * m * m), true
+	sum, lags := w.correlation()
+	if lags > 1+len(w.spans)/len(w.last)/4 {
+		return 0, false // lines do not forget
+	}
+	return variance * (1 + 2*sum) / (m * m * m), true
 }
 
 // moments are the mean and variance of the spans. Those that have not ended
@@ -269,8 +274,9 @@ func (w *eraseWatch) moments(now uint64) (mean, variance float64) {
 }
 
 // correlation is the sum of the correlations of a line's spans with those that
-// follow, up to the first that cannot be told from nothing.
-func (w *eraseWatch) correlation() (sum float64) {
+// follow, up to the first that cannot be told from nothing, and how many there
+// are.
+func (w *eraseWatch) correlation() (sum float64, lags int) {
 	slices.SortStableFunc(w.spans, func(a, b eraseSpan) int { return int(a.line) - int(b.line) })
 	var mean, variance float64
 	for _, s := range w.spans {
@@ -293,7 +299,7 @@ func (w *eraseWatch) correlation() (sum float64) {
 		if n == 0 || math.Abs(r) < 3/math.Sqrt(n) {
 			break
 		}
-		sum += r
+		sum, lags = sum+r, lag
 	}
-	return sum
+	return sum, lags
 }

@@ -15,6 +15,7 @@ func TestAging(t *testing.T) {
 		tolerance float64 // of the standard deviation, relative, for 1639 lines; 0: half an erase
 	}{
 		{"greedy", func(*Config) {}, func(d *Device) func() uint32 { return uniform(d, 5) }, 0.08},
+		{"skewed", func(*Config) {}, func(d *Device) func() uint32 { return hotCold(d, 5, 0.9, 0.1) }, 0.10},
 		{"random", func(c *Config) { c.GC = "random" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 0.08},
 		{"fifo", func(c *Config) { c.GC = "fifo" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 0},
 		{"youngest", func(c *Config) { c.Allocation = "youngest" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 0.10},
@@ -30,13 +31,13 @@ func TestAging(t *testing.T) {
 					volumes(t, d, 120, next)
 					return WearOf(d.lines.Erases), d
 				}
-				volumes(t, d, 3, next)
+				volumes(t, d, 30, next)
 				a := NewAging(d)
 				for range 8 {
 					volumes(t, d, 1, next)
 					a.Mark()
 				}
-				g, err := a.Forward(109)
+				g, err := a.Forward(82)
 				require.NoError(t, err)
 				t.Logf("%+v", g)
 				require.NoError(t, d.Check())

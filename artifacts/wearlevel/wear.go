@@ -47,7 +47,7 @@ func init() {
 		Run: lifetime,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.aging", Version: 3,
+		Name: "wearlevel.aging", Version: 4,
 		Doc: "wear added at once against wear simulated, for the same number of writes from steady state on",
 		Params: []artifacts.Param{
 			{Name: "gc", Doc: "victim selection"},
