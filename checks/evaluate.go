@@ -22,6 +22,11 @@ type Input struct {
 type Status struct {
 	State  State
 	Reason string // one sentence, for any state but OK
+	// Measured says that its observations depend on the machine and on what
+	// else ran there; then their repeats are looked at for slow first runs,
+	// outliers and drift. Warnings tell of the conditions they were made under.
+	Measured bool
+	Warnings []string
 }
 
 // State is a stage in an experiment's life.
@@ -74,7 +79,8 @@ func (c Claim) evaluate(id string, in Input, ix *index) Verdict {
 	}
 	v.Outcome = Skipped
 	for _, check := range c.Checks {
-		r := check.evaluate(c, ix)
+		r := check.evaluate(c, ix, status.Measured)
+		r.Warnings = append(r.Warnings, status.Warnings...)
 		v.Results = append(v.Results, r)
 		if r.Outcome.Worse(v.Outcome) {
 			v.Outcome, v.Reason = r.Outcome, r.Reason
@@ -99,7 +105,7 @@ func because(what, reason string) string {
 	return what + ": " + reason
 }
 
-func (c Check) evaluate(claim Claim, ix *index) Result {
+func (c Check) evaluate(claim Claim, ix *index, measured bool) Result {
 	k, key, err := c.kind()
 	r := Result{Kind: key, Source: claim.Source.Where}
 	if err != nil {
@@ -114,6 +120,9 @@ func (c Check) evaluate(claim Claim, ix *index) Result {
 	s, undecidable := ix.sample(claim.Experiment, k.selection(), k.compares())
 	if undecidable == nil {
 		undecidable = k.evaluate(s, &r)
+		if measured {
+			s.manners()
+		}
 		r.Warnings = s.warnings
 	}
 	if undecidable != nil {

@@ -75,6 +75,7 @@ type outcome struct {
 	left         bool // out on request, or because of one that was
 	panicked     any
 	observations []checks.Observation
+	warnings     []string // on the conditions it was measured under
 }
 
 // Execute runs the plan's steps, each once those it waits for have succeeded,
@@ -351,6 +352,8 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 		o := x.outcomes[s.ID]
 		if s.measures() {
 			measured = append(measured, o)
+			status.Measured = true
+			status.Warnings = addWarnings(status.Warnings, o.warnings)
 		}
 		in.Observations = append(in.Observations, o.observations...)
 		if status.State != checks.OK {
@@ -403,6 +406,10 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
 				o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
 				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+				for _, w := range result.Warnings {
+					x.log.Emit(event.Warned{Step: s.ID, Message: w})
+				}
+				o.warnings = result.Warnings
 				o.observations = x.observe(s, list)
 				return o
 			} else {
@@ -521,6 +528,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Env = append(command.Env, env...)
 		command.Note(chosen)
 	}
+	conditions := watchConditions(ctx, s, o.place.Node)
 	r, err := o.place.Run(ctx, command)
 	if r.Host != "" {
 		a.Ran(o.place.Name()+":"+r.Host, r.Machine)
@@ -567,11 +575,15 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			return fail(event.ExperimentFailure, err)
 		}
 	}
+	for _, w := range conditions(r.Usage) {
+		a.Warn(w)
+		x.log.Emit(event.Warned{Step: s.ID, Message: w})
+	}
 	result, err := a.Done(r.Usage, lines, len(list))
 	if err != nil {
 		return fail(event.InfrastructureFailure, err)
 	}
-	o.dir, o.node, o.machine, end.Log = result.Dir, result.Node, result.Machine, result.Dir
+	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, result.Machine, result.Warnings, result.Dir
 	end.Status, end.Observations = event.Done, len(list)
 	return x.observe(s, list)
 }

@@ -24,7 +24,7 @@ type Plot struct {
 	Left   int // panels that are not drawn; the table has their data
 	Table  table
 	Claims []*Claim // that look at it
-	// Warnings are about how it was measured.
+	// Warnings are about how it was measured: those of the claims' checks.
 	Warnings []string
 }
 
@@ -106,6 +106,15 @@ func plot(e *Experiment, metric string) *Plot {
 	for _, c := range e.Claims {
 		if slices.ContainsFunc(c.Results, func(r checks.Result) bool { return r.Metric == metric }) {
 			p.Claims = append(p.Claims, c)
+		}
+	}
+	for _, c := range p.Claims {
+		for _, r := range c.Results {
+			for _, w := range r.Warnings {
+				if r.Metric == metric && e.Measured && !slices.Contains(p.Warnings, w) {
+					p.Warnings = append(p.Warnings, w)
+				}
+			}
 		}
 	}
 	varying := varyingLabels(cells)

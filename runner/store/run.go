@@ -109,6 +109,9 @@ func (a *Attempt) Ran(nodeName string, machine node.Machine) {
 	a.record.Node, a.record.Machine = nodeName, machine
 }
 
+// Warn keeps a warning on the conditions of the attempt with its result.
+func (a *Attempt) Warn(text string) { a.record.Warnings = append(a.record.Warnings, text) }
+
 // Done stores the attempt as the result for its key.
 func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)

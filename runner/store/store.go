@@ -81,6 +81,7 @@ type Result struct {
 	Usage    node.Usage   `json:"usage"`
 	Lines    int          `json:"observations"`
 	Checksum string       `json:"observations_sha256"`
+	Warnings []string     `json:"warnings,omitempty"` // on the conditions it was measured under
 	// Dir is where the result stands; it is not part of the record.
 	Dir string `json:"-"`
 }
