@@ -1,0 +1,46 @@
+package report_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The pages in headless Chromium at phone and desktop widths, light and dark:
+// valid HTML, no console error, nothing asked of the network, no sideways
+// scrolling, no serious fault found by axe, a table for every plot. Screenshots
+// are kept where REPRISE_SCREENSHOTS says.
+//
+//	npm install --prefix DIR axe-core html-validate puppeteer-core
+//	REPRISE_BROWSER=DIR go test ./runner/report -run Browser
+func TestInABrowser(t *testing.T) {
+	dir := os.Getenv("REPRISE_BROWSER")
+	if dir == "" {
+		t.Skip("REPRISE_BROWSER names no folder with axe-core, html-validate and puppeteer-core")
+	}
+	chromium, err := exec.LookPath("chromium")
+	require.NoError(t, err, "Debian: chromium")
+	shots := os.Getenv("REPRISE_SCREENSHOTS")
+	if shots == "" {
+		shots = t.TempDir()
+	}
+	require.NoError(t, os.MkdirAll(shots, 0o755))
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			page := filepath.Join(t.TempDir(), kind+".html")
+			require.NoError(t, os.WriteFile(page, written(t, "html", read(t, kind)), 0o600))
+			c := exec.Command("node", "testdata/browser/check.cjs", page, shots)
+			c.Env = append(os.Environ(), "CHROMIUM="+chromium, "NODE_PATH="+filepath.Join(dir, "node_modules"))
+			c.Stderr = os.Stderr
+			out, err := c.Output()
+			require.NoError(t, err)
+			var faults []string
+			require.NoError(t, json.Unmarshal(out, &faults), "%s", out)
+			require.Empty(t, faults)
+		})
+	}
+}
