@@ -51,7 +51,8 @@ func TestExt4(t *testing.T) {
 	t.Cleanup(func() {
 		_ = exec.Command("umount", export).Run()
 		select {
-		case <-ended:
+		case err := <-ended:
+			t.Logf("nbdfuse ended: %v", err)
 		case <-time.After(10 * time.Second):
 			_ = exec.Command("umount", "-l", export).Run()
 			_ = fuse.Process.Kill()
