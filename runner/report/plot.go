@@ -69,7 +69,6 @@ type cell struct {
 	checks.Place
 	mean      float64
 	interval  *checks.Interval
-	x         float64 // on the numeric axis
 	reference *float64
 }
 
