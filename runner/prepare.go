@@ -49,7 +49,7 @@ func (p *Preparer) Prepare(ctx context.Context, nodes []node.Node) error {
 
 func (p *Preparer) node(ctx context.Context, n node.Node) error {
 	if _, here := n.(*node.Local); here {
-		return fmt.Errorf("platform %s of %s prepares its machines (%s), and the machine that reprise runs on is left as it is: name another with --on ssh:", p.Platform, p.Manifest.Artifact, strings.Join(p.names(), ", "))
+		return fmt.Errorf("platform %s of %s prepares its machines (%s), and the machine that reprise runs on is left as it is: name another, --on ssh:HOST", p.Platform, p.Manifest.Artifact, strings.Join(p.names(), ", "))
 	}
 	done := sha256.New()
 	for _, step := range p.Manifest.Platforms[p.Platform].Prepare {
