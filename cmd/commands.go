@@ -15,6 +15,7 @@ func (a *app) commands() []*cobra.Command {
 		a.reportCommand(),
 		a.diffCommand(),
 		a.historyCommand(),
+		a.appendixCommand(),
 		a.packCommand(),
 		a.verifyCommand(),
 		a.gcCommand(),

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +18,7 @@ import (
 func (a *app) lintCommand() *cobra.Command {
 	var asJSON, strict bool
 	var format string
+	var badges []string
 	c := &cobra.Command{
 		Use:   "lint [PATH|ARTIFACT …]",
 		Short: "Find every mistake in a manifest, with its place and how to mend it",
@@ -22,21 +27,29 @@ itself, and what was probably meant. Nothing is run. Without an argument the
 artifacts that reprise ships are checked; - reads a manifest from standard input.
 
 The exit code is 3 when there is an error. A warning alone is not one, unless
---strict is given.`,
+--strict is given.
+
+--badges goes through what conferences ask of an artifact for a badge, as far as
+the manifest, its README.md and CITATION.cff tell.`,
 		Example: `  reprise lint my/artifact.yaml
   reprise lint .                      the artifact.yaml of this folder
   reprise lint --json my | jq .       one finding a line, for an editor
   reprise lint --format sarif my > lint.sarif
-  reprise lint --strict               the shipped artifacts, warnings fail too`,
+  reprise lint --strict               the shipped artifacts, warnings fail too
+  reprise lint --badges available,functional,reproduced my`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if asJSON {
 				format = "json"
+			}
+			if len(badges) > 0 {
+				return a.badges(args, badges)
 			}
 			return a.lint(args, format, strict)
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "text", "text, json (one object a finding) or sarif (for code scanning)")
 	c.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
+	c.Flags().StringSliceVar(&badges, "badges", nil, "check what these badges ask for: available, functional, reproduced")
 	c.Flags().BoolVar(&strict, "strict", false, "let warnings fail, too")
 	return c
 }
@@ -106,4 +119,41 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// badges prints what each badge asks for and what is lacking.
+func (a *app) badges(args, badges []string) error {
+	for _, b := range badges {
+		if !slices.Contains(artifacts.Badges, b) {
+			return fail(ExitUsage, fmt.Errorf("no badge %q; there are %s", b, strings.Join(artifacts.Badges, ", ")))
+		}
+	}
+	manifests, err := a.loadAll(args)
+	if err != nil {
+		return err
+	}
+	lacking := 0
+	for _, m := range manifests {
+		readme, _ := m.Readme() // what is not there is a finding
+		citation, _ := os.ReadFile(filepath.Join(m.Dir, "CITATION.cff"))
+		if m.Dir == "" {
+			citation = []byte("reprise's own") // what is shipped with reprise is cited with it
+		}
+		fmt.Fprintf(a.stdout, "%s\n", m.Artifact)
+		for _, item := range m.CheckBadges(readme, citation) {
+			switch {
+			case !slices.Contains(badges, item.Badge):
+			case item.Met:
+				fmt.Fprintf(a.stdout, "  ✓ %-10s  %s\n", item.Badge, item.Asks)
+			default:
+				lacking++
+				fmt.Fprintf(a.stdout, "  ✗ %-10s  %s\n      %s\n", item.Badge, item.Asks, item.Mend)
+			}
+		}
+	}
+	fmt.Fprintf(a.stderr, "%s lacking\n", count(lacking, "thing"))
+	if lacking > 0 {
+		return fail(ExitManifest, nil)
+	}
+	return nil
 }

@@ -1,0 +1,50 @@
+package report_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/artifacts"
+	"reprise/runner/report"
+)
+
+func appendix(t *testing.T, m *artifacts.Manifest, r *report.Run, format string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, report.Appendix(&b, m, r, format))
+	return b.Bytes()
+}
+
+func TestAppendix(t *testing.T) {
+	m, _, err := artifacts.Find(filepath.Join("testdata", "sample", "artifact.yaml"))
+	require.NoError(t, err)
+	golden(t, "golden/appendix-estimated.md", appendix(t, m, nil, "markdown"))
+	golden(t, "golden/appendix-measured.md", appendix(t, m, read(t, "sample"), "markdown"))
+	golden(t, "golden/appendix-measured.tex", appendix(t, m, read(t, "sample"), "latex"))
+
+	require.ErrorContains(t, report.Appendix(&bytes.Buffer{}, m, read(t, "failed-step"), "markdown"), "is not of sample")
+	require.ErrorContains(t, report.Appendix(&bytes.Buffer{}, m, nil, "pdf"), `no format "pdf"`)
+}
+
+// TestAppendixIsLaTeX has chktex look for mistakes in every artifact's appendix.
+func TestAppendixIsLaTeX(t *testing.T) {
+	chktex, err := exec.LookPath("chktex")
+	if err != nil {
+		t.Skip("chktex is not installed")
+	}
+	for _, name := range artifacts.EmbeddedNames() {
+		m, _, err := artifacts.EmbeddedManifest(name) // the built-in experiments are not in this test
+		require.NoError(t, err)
+		file := filepath.Join(t.TempDir(), m.Artifact+".tex")
+		require.NoError(t, os.WriteFile(file, appendix(t, m, nil, "latex"), 0o600))
+		// Errors only; the warnings are of taste.
+		out, err := exec.Command(chktex, "-q", "-I0", "-nall", "-e9", "-e10", "-e14", "-e15", "-e16", "-e17", file).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Empty(t, string(out), m.Artifact)
+	}
+}
