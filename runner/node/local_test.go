@@ -115,3 +115,14 @@ func TestStoppedWithoutGrace(t *testing.T) {
 	require.Equal(t, node.Stopped, r.End)
 	require.Less(t, r.Usage.Wall, l.Grace)
 }
+
+func TestStepsGetNoCredentials(t *testing.T) {
+	t.Setenv("OS_PASSWORD", "planted-secret")
+	t.Setenv("OS_APPLICATION_CREDENTIAL_SECRET", "planted-secret")
+	t.Setenv("OS_CLOUD", "chi")
+	var out bytes.Buffer
+	_, err := node.NewLocal().Run(t.Context(), node.Command{Argv: []string{"env"}, Dir: t.TempDir(), Stdout: &out, Stderr: &out})
+	require.NoError(t, err)
+	require.NotContains(t, out.String(), "planted-secret")
+	require.Contains(t, out.String(), "OS_CLOUD=chi")
+}
