@@ -211,7 +211,7 @@ func TestRunOnNoHost(t *testing.T) {
 	code, _ := run("ssh:host1")
 	require.Zero(t, code)
 	for on, want := range map[string]string{
-		"moon":            "--on local or --on ssh:",
+		"moon":            "--on local, --on ssh:",
 		"ssh:":            "twice or not at all",
 		"ssh:host1,host1": "twice or not at all",
 		"ssh:a b":         "no host",

@@ -18,7 +18,7 @@ import (
 func init() {
 	artifacts.Register(artifacts.Builtin{
 		Name:    "codesign.eviction",
-		Version: 1,
+		Version: 2,
 		Doc:     "replays a workload through caches that only evict, without prefetching",
 		Params: []artifacts.Param{
 			{Name: "workload", Doc: "a generated workload, such as profile:cdn or gen:zipf?alpha=1, without n and seed"},

@@ -34,7 +34,7 @@ var workloadParams = []artifacts.Param{
 
 func init() {
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.pairings", Version: 1, ReadsTraces: true,
+		Name: "codesign.pairings", Version: 2, ReadsTraces: true,
 		Doc: "replays workloads through every pairing of prefetcher and eviction policy, and through Payback",
 		Params: append([]artifacts.Param{
 			{Name: "policies", Doc: "eviction policies", Default: []string{"lru", "s3fifo", "arc", "lirs"}},
@@ -45,7 +45,7 @@ func init() {
 		Run: pairings,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.variants", Version: 1, ReadsTraces: true,
+		Name: "codesign.variants", Version: 2, ReadsTraces: true,
 		Doc: "replays workloads through Payback with settings changed or feedback switched off",
 		Params: append([]artifacts.Param{
 			{Name: "variants", Doc: "full, or settings joined by semicolons: request-cost=N, least=P, alone=P, window=N, no-ARROW", Default: []string{"full"}},
@@ -53,7 +53,7 @@ func init() {
 		Run: variants,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.cost", Version: 1, ReadsTraces: true,
+		Name: "codesign.cost", Version: 2, ReadsTraces: true,
 		Doc:    "measures the memory and the processor time that Payback takes, beside LRU with readahead",
 		Params: workloadParams,
 		Run:    cost,
