@@ -212,7 +212,7 @@ func untar(env *artifacts.Env, name string, use func(fs.FS) error) (err error) {
 		archive := tar.NewReader(zip)
 		for {
 			h, err := archive.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return struct{}{}, nil
 			}
 			if err != nil {

@@ -45,10 +45,10 @@ func TestExperiments(t *testing.T) {
 		require.NoError(t, err, name)
 		require.NotEmpty(t, observed, name)
 		for _, o := range observed {
-			switch {
-			case o.Metric == "work_ratio" || o.Metric == "q_error":
+			switch o.Metric {
+			case "work_ratio", "q_error":
 				require.GreaterOrEqual(t, o.Value, 1-1e-9, "%v", o)
-			case o.Metric == "differences":
+			case "differences":
 				require.Zero(t, o.Value, "%v", o)
 			}
 		}

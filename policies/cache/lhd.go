@@ -62,7 +62,6 @@ type lhd struct {
 	interval int
 	left     int // requests until it learns again
 	lessons  int
-	overflow float64
 	budget   int64 // room for explorers
 	objects  float64
 	mass     float64

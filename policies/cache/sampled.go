@@ -46,7 +46,7 @@ func (s *sampled[T]) Remove(h Handle) {
 // where there are no more.
 func (s *sampled[T]) least(samples int, score func(*slot[T]) float64) Handle {
 	if len(s.slots) <= samples {
-		best, low := Handle(None), 0.0
+		best, low := None, 0.0
 		for i := range s.slots {
 			if x := score(&s.slots[i]); best == None || x < low {
 				best, low = s.slots[i].h, x
@@ -54,7 +54,7 @@ func (s *sampled[T]) least(samples int, score func(*slot[T]) float64) Handle {
 		}
 		return best
 	}
-	best, low := Handle(None), 0.0
+	best, low := None, 0.0
 	for range samples {
 		c := &s.slots[s.draw()]
 		if x := score(c); best == None || x < low {

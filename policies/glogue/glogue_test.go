@@ -578,7 +578,7 @@ func TestPublishedEmbeddings(t *testing.T) {
 	archive, checked := tar.NewReader(zip), 0
 	for {
 		h, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)
@@ -617,7 +617,7 @@ func tarFS(t testing.TB, r io.Reader) fstest.MapFS {
 	archive, fsys := tar.NewReader(zip), fstest.MapFS{}
 	for {
 		h, err := archive.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return fsys
 		}
 		require.NoError(t, err)
