@@ -29,6 +29,7 @@ func (a *app) commands() []*cobra.Command {
 		a.cachesimCommand(),
 		a.ssdCommand(),
 		a.traceCommand(),
+		a.recordCommand(),
 		a.ioCommand(),
 		a.upCommand(),
 		a.sshCommand(),
