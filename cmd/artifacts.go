@@ -5,5 +5,6 @@ import (
 	_ "reprise/artifacts/codesign"
 	_ "reprise/artifacts/glogue"
 	_ "reprise/artifacts/heimdall"
+	_ "reprise/artifacts/jobprofile"
 	_ "reprise/artifacts/wearlevel"
 )

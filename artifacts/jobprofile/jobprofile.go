@@ -23,11 +23,12 @@ import (
 var recordedFiles embed.FS
 
 func init() {
-	data := artifacts.Param{Name: "data", Doc: "recorded (the set that comes with the artifact), synthetic, or the path of a labelled file: reprise's csv, a SuperCloud .npz", Default: "recorded"}
+	data := artifacts.Param{Name: "data", Doc: "recorded (the set that comes with the artifact), synthetic, or file", Default: "recorded"}
+	file := artifacts.Param{Name: "file", Doc: "absolute path of labelled telemetry, for data: file; reprise's csv or a SuperCloud .npz. Without one nothing is observed", Default: ""}
 	seed := artifacts.Param{Name: "seed", Doc: "of models, random splits and generated series", Default: 1}
 	for _, b := range []artifacts.Builtin{
 		{Name: "jobprofile.classify", Doc: "how often each model tells what ran, by what the test holds out", Run: classify,
-			Params: []artifacts.Param{data, seed,
+			Params: []artifacts.Param{data, file, seed,
 				{Name: "split", Doc: "configuration or run (held out whole), window (random windows, which leaks), given (the file's own)", Default: "configuration"},
 				{Name: "target", Doc: "what is told: type (training, inference, idle), family (of models), job (family and type), class (a SuperCloud file's)", Default: "family"},
 				{Name: "models", Doc: "classifiers", Default: profiling.Models},
@@ -35,39 +36,44 @@ func init() {
 				{Name: "window", Doc: "seconds of a window; 0: the whole run", Default: 1.0},
 				{Name: "step", Doc: "seconds from one window to the next", Default: 0.5}}},
 		{Name: "jobprofile.period", Doc: "the period of iterations from the spectrum, against the true one", Run: period,
-			Params: []artifacts.Param{data, seed}},
+			Params: []artifacts.Param{data, file, seed}},
 		{Name: "jobprofile.changes", Doc: "where a job begins to work after setting up, from change points, against the mark it left", Run: changes,
-			Params: []artifacts.Param{data}},
+			Params: []artifacts.Param{data, file}},
 	} {
 		b.Version = 1
 		artifacts.Register(b)
 	}
 }
 
-// load gives the series of a parameter data, and the label data that every
-// observation of them carries: recorded, imported or synthetic.
-func load(name string, seed uint64) (series []telemetry.Series, kind string, err error) {
-	switch name {
-	case "recorded":
+// load gives the series that the parameters data and file name, and what the
+// label data of every observation of them says: recorded, imported or
+// synthetic. There are none for a file that is not named.
+func load(env *artifacts.Env) (series []telemetry.Series, kind string, err error) {
+	seed := uint64(1)
+	if s, ok := env.Params["seed"].(int); ok {
+		seed = uint64(s)
+	}
+	switch name, file := env.Params["data"].(string), env.Params["file"].(string); {
+	case name == "recorded":
 		series, err = Recorded()
 		return series, "recorded", err
-	case "synthetic":
+	case name == "synthetic":
 		series, err = Recorded()
-		if err != nil {
-			return nil, "", err
+		return imitate(series, seed), "synthetic", err
+	case name != "file":
+		return nil, "", fmt.Errorf("data %q: want recorded, synthetic or file", name)
+	case file == "":
+		return nil, "imported", nil
+	default:
+		series, err = telemetry.Open(file, telemetry.Options{})
+		kind = "imported"
+		for i := range series {
+			if series[i].Synthetic {
+				kind = "synthetic"
+			}
 		}
-		return imitate(series, seed), "synthetic", nil
+		return series, kind, err
 	}
-	series, err = telemetry.Open(name, telemetry.Options{})
-	if err != nil {
-		return nil, "", err
-	}
-	for i := range series {
-		if series[i].Synthetic {
-			return series, "synthetic", nil
-		}
-	}
-	return series, "imported", nil
 }
 
 // Recorded is the data set that comes with the artifact; recorded/README.md
@@ -169,8 +175,8 @@ func observe(env *artifacts.Env, metric string, value float64, unit string, labe
 
 func classify(ctx context.Context, env *artifacts.Env) error {
 	seed := uint64(env.Params["seed"].(int))
-	series, kind, err := load(env.Params["data"].(string), seed)
-	if err != nil {
+	series, kind, err := load(env)
+	if err != nil || series == nil {
 		return err
 	}
 	target, split := env.Params["target"].(string), env.Params["split"].(string)
@@ -181,7 +187,7 @@ func classify(ctx context.Context, env *artifacts.Env) error {
 	examples := profiling.Cut(working(series), env.Params["window"].(float64), env.Params["step"].(float64))
 	names, of := profiling.Classes(examples, label)
 	if len(names) < 2 {
-		return fmt.Errorf("data %s: %d classes of target %s; want two at least, in the labels of its samples", env.Params["data"], len(names), target)
+		return fmt.Errorf("data %v: %d classes of target %s; want two at least, in the labels of its samples", env.Params["data"], len(names), target)
 	}
 	division, err := folds(split, examples, seed)
 	if err != nil {
@@ -239,8 +245,8 @@ func period(_ context.Context, env *artifacts.Env) error {
 			all = append(all, truth{s, p, fmt.Sprint(p)})
 		}
 	} else {
-		series, k, err := load(data, 0)
-		if err != nil {
+		series, k, err := load(env)
+		if err != nil || series == nil {
 			return err
 		}
 		kind = k
@@ -283,11 +289,11 @@ func period(_ context.Context, env *artifacts.Env) error {
 }
 
 // changes joins what a job did setting up and working, looks for change points
-// of its utilisation and power, and measures how far the nearest is from the mark between
-// the two.
+// of its utilisation and power, and measures how far the nearest is from the
+// mark between the two.
 func changes(_ context.Context, env *artifacts.Env) error {
-	series, kind, err := load(env.Params["data"].(string), 0)
-	if err != nil {
+	series, kind, err := load(env)
+	if err != nil || series == nil {
 		return err
 	}
 	setup := map[string]telemetry.Series{}

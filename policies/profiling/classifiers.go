@@ -101,7 +101,8 @@ type SVM struct {
 	weights [][]float64 // of each class; the last is the bias
 }
 
-// Fit trains until no dual variable would move by more than 1e-3, or 1000 passes.
+// Fit trains until no gradient exceeds 1e-3, or for 200 passes, after which
+// decisions on inseparable data hardly change.
 func (s *SVM) Fit(ctx context.Context, x [][]float64, y []int, classes int) error {
 	if err := checkRows(x, y); err != nil {
 		return err
@@ -118,7 +119,7 @@ func (s *SVM) Fit(ctx context.Context, x [][]float64, y []int, classes int) erro
 	diagonal := 1 / (2 * s.C)
 	for k := range classes {
 		w, alpha := make([]float64, len(z[0])), make([]float64, len(z))
-		for range 1000 {
+		for range 200 {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -212,12 +213,12 @@ func (t *Trees) Fit(ctx context.Context, x [][]float64, y []int, classes int) er
 	}
 	t.of = make([]*admission.Trees, classes)
 	for k := range classes {
-		any := false
+		seen := false
 		for i := range y {
 			s.Slow[i] = y[i] == k
-			any = any || s.Slow[i]
+			seen = seen || s.Slow[i]
 		}
-		if !any {
+		if !seen {
 			continue
 		}
 		growing.Seed = t.growing.Seed*1000003 + uint64(k)

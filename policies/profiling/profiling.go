@@ -104,7 +104,7 @@ func NewClassifier(name string, seed uint64) (Classifier, error) {
 	case "svm":
 		return &SVM{C: 1, Seed: seed}, nil
 	case "forest":
-		return NewForest(100, seed), nil
+		return NewForest(50, seed), nil
 	case "boosted":
 		return NewBoosted(100, seed), nil
 	}

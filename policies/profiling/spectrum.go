@@ -20,6 +20,7 @@ func Periodogram(t, v []float64, over int) (frequency, share []float64) {
 	}
 	nyquist := float64(n-1) / span / 2
 	step := 1 / (span * float64(over))
+	sines, cosines := make([]float64, n), make([]float64, n)
 	for f := 0.5 / span; f <= nyquist; f += step {
 		frequency = append(frequency, f)
 		if variance <= 0 {
@@ -28,14 +29,17 @@ func Periodogram(t, v []float64, over int) (frequency, share []float64) {
 		}
 		w := 2 * math.Pi * f
 		s2, c2 := 0.0, 0.0
-		for _, x := range t {
-			s, c := math.Sincos(2 * w * x)
-			s2, c2 = s2+s, c2+c
-		}
-		tau := math.Atan2(s2, c2) / (2 * w)
-		yc, ys, cc, ss := 0.0, 0.0, 0.0, 0.0
 		for i, x := range t {
-			s, c := math.Sincos(w * (x - tau))
+			s, c := math.Sincos(w * x)
+			sines[i], cosines[i] = s, c
+			s2, c2 = s2+2*s*c, c2+c*c-s*s
+		}
+		// The shift in time that makes sine and cosine orthogonal on these times.
+		sinTau, cosTau := math.Sincos(math.Atan2(s2, c2) / 2)
+		yc, ys, cc, ss := 0.0, 0.0, 0.0, 0.0
+		for i := range t {
+			s := sines[i]*cosTau - cosines[i]*sinTau
+			c := cosines[i]*cosTau + sines[i]*sinTau
 			yc += (v[i] - mean) * c
 			ys += (v[i] - mean) * s
 			cc += c * c
