@@ -149,7 +149,8 @@ func (r *Recording) Run(ctx context.Context, info Info, take func(*Sample, Label
 	case ended:
 		return marks.bad
 	case errors.Is(failed, io.EOF):
-		return errors.Join(fmt.Errorf("%s ended by itself: %v: %s", r.Program, waited, strings.TrimSpace(said.String())), marks.bad)
+		// Its exit status goes first; nil where it says all is well.
+		return errors.Join(waited, fmt.Errorf("%s ended by itself: %s", r.Program, strings.TrimSpace(said.String())), marks.bad)
 	}
 	return errors.Join(failed, marks.bad)
 }
