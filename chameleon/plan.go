@@ -77,8 +77,6 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 		return Plan{}, fmt.Errorf("%s leases no whole hosts, which is all that reprise asks for", site.Name)
 	case p.NodeType == "" && len(p.Nodes) == 0:
 		return Plan{}, fmt.Errorf("platform %s of %s names no node_type", name, m.Artifact)
-	case len(platform.Devices) > 0 && len(p.Nodes) == 0 && site.Reference == "":
-		return Plan{}, fmt.Errorf("platform %s of %s asks for devices, and %s has no reference API that says which nodes have them: name nodes with --node", name, m.Artifact, site.Name)
 	case p.Image == "":
 		return Plan{}, fmt.Errorf("platform %s of %s names no image", name, m.Artifact)
 	case len(p.Nodes) > 0 && len(p.Nodes) < p.Count:
@@ -86,7 +84,13 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 	case r.Hours < 0 || math.IsNaN(r.Hours) || math.IsInf(r.Hours, 0):
 		return Plan{}, fmt.Errorf("a lease of %g hours", r.Hours)
 	}
-	return p, p.size(m, platform, r)
+	if err := p.size(m, platform, r); err != nil {
+		return Plan{}, err
+	}
+	if len(p.Devices) > 0 && len(p.Nodes) == 0 && site.Reference == "" {
+		return Plan{}, fmt.Errorf("platform %s of %s asks for devices, and %s has no reference API that says which nodes have them: name nodes with --node", name, m.Artifact, site.Name)
+	}
+	return p, nil
 }
 
 func choosePlatform(m *artifacts.Manifest, name string) (string, artifacts.Platform, error) {
