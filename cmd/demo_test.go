@@ -181,7 +181,6 @@ func svg(screen string, w, h int) []byte {
 		base := margin + y*line + 14
 		put := func(s string) {
 			n := ansi.StringWidth(s)
-			blank := strings.TrimSpace(s) == ""
 			at, size := margin+float64(x)*cell, float64(n)*cell
 			x += n
 			fill := now.fill
@@ -189,9 +188,12 @@ func svg(screen string, w, h int) []byte {
 				fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`, at, base-14, size, line, fill)
 				fill = palette[0]
 			}
-			if blank {
+			// Blanks at the ends are places, not text: viewers drop them.
+			lead := len(s) - len(strings.TrimLeft(s, " "))
+			if s = strings.Trim(s, " "); s == "" {
 				return
 			}
+			at, size = at+float64(lead)*cell, float64(ansi.StringWidth(s))*cell
 			weight := ""
 			if now.bold {
 				weight = ` font-weight="bold"`

@@ -283,7 +283,7 @@ func (a *app) show(ctx context.Context, s *session, args []string, f runFlags) (
 		return s.execute(ctx, func(e event.Event) { _ = lines.Encode(e) })
 	case a.interactive() && !f.headless:
 		c := &chooser{app: a, ctx: ctx, manifests: s.plan.Artifacts, flags: f, last: s}
-		job := s.job(f.command(args))
+		job := a.job(s, f.command(args))
 		if s.lease == nil { // one on a lease is over when the lease is
 			job.Choice = f.choice(s.artifacts())
 		}
@@ -417,10 +417,11 @@ func (s *session) artifacts() []string {
 }
 
 // job is the session as the terminal UI runs it.
-func (s *session) job(command string) *tui.Job {
+func (a *app) job(s *session, command string) *tui.Job {
 	return &tui.Job{
 		Title: "starting", Command: command, Run: s.execute, Kill: s.nodes.kill,
 		Cancel: s.engine.Cancel, Skip: s.engine.Skip, Hold: s.engine.Hold, HoldAfter: s.engine.HoldAfterExperiments,
+		Report: a.reportOf(s.engine.Store.RunDir),
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"reprise/artifacts"
 	"reprise/chameleon"
 	"reprise/runner/node"
+	"reprise/runner/report"
 	"reprise/runner/store"
 	"reprise/tui"
 )
@@ -155,7 +158,7 @@ func (c *chooser) start(choice tui.Choice) (*tui.Job, error) {
 	}
 	c.app.onForcedExit(s.nodes.kill)
 	c.last = s
-	return s.job(f.command(choice.Artifacts)), nil
+	return c.app.job(s, f.command(choice.Artifacts)), nil
 }
 
 // platforms lists where runs can go: this machine, what is leased, and what
@@ -226,7 +229,9 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 		Form: *c.form(),
 		Runs: func() ([]*tui.Recorded, error) { return recordedRuns(kept) },
 		Open: func(r *tui.Recorded) *tui.Job {
-			return followJob(r.ID, filepath.Join(kept.RunDir(r.ID), store.EventsFile))
+			job := followJob(r.ID, filepath.Join(kept.RunDir(r.ID), store.EventsFile))
+			job.Report = a.reportOf(kept.RunDir)
+			return job
 		},
 	}})
 	if err != nil {
@@ -245,6 +250,38 @@ func (a *app) verdictsOf(s *session) error {
 		return fail(code, nil)
 	}
 	return nil
+}
+
+// reportOf gives what writes the report of a run beside its records and opens
+// it where there is a desktop to open it on.
+func (a *app) reportOf(folder func(run string) string) func(run string) (string, error) {
+	return func(run string) (string, error) {
+		r, err := report.Read(folder(run))
+		if err != nil {
+			return "", err
+		}
+		path := filepath.Join(folder(run), "report.html")
+		if err := a.writeReport(r, "html", path); err != nil {
+			return "", err
+		}
+		var opener string
+		switch {
+		case a.getenv("BROWSER") != "":
+			opener = a.getenv("BROWSER")
+		case runtime.GOOS == "darwin":
+			opener = "open"
+		case a.getenv("DISPLAY")+a.getenv("WAYLAND_DISPLAY") != "":
+			opener = "xdg-open"
+		default:
+			return "the report is " + path, nil
+		}
+		open := exec.Command(opener, path) //nolint:gosec // the user names it
+		if err := open.Start(); err != nil {
+			return fmt.Sprintf("the report is %s (%v)", path, err), nil
+		}
+		go func() { _ = open.Wait() }()
+		return "opening " + path, nil
+	}
 }
 
 // preview is the plan as the home screen shows it.
