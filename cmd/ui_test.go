@@ -105,7 +105,7 @@ experiments:
     title: two short steps and one long
     profiles: {kick: {compute: 120s}}
     matrix: {wait: [0, 0.1, 100]}
-    run: [{name: a, sh: "trap '%s' TERM INT; echo waiting for ${wait}; sleep ${wait} & wait; echo v=1", extract: [{metric: v, unit: "1", regex: {line: "v=(?P<value>.*)"}}]}]
+    run: [{name: a, sh: "trap '%s' TERM INT; [ ${wait} != 100 ] || : > %s; echo waiting for ${wait}; sleep ${wait} & wait; echo v=1", extract: [{metric: v, unit: "1", regex: {line: "v=(?P<value>.*)"}}]}]
 claims:
   C1:
     statement: v is one
@@ -113,6 +113,18 @@ claims:
     experiment: E1
     checks: [{value: {metric: v, aggregate: mean, assume: exact, expect: 1}}]
 `
+
+// slow is the manifest of steps that do this when they are asked to end.
+func (x *tmux) slow(trap string) string { return fmt.Sprintf(slowManifest, trap, x.mark()) }
+
+func (x *tmux) mark() string { return filepath.Join(x.dir, "began") }
+
+// began waits until the long step is shown and has set its trap.
+func (x *tmux) began() {
+	x.t.Helper()
+	x.sees("2/3 steps: .*1 running")
+	require.Eventually(x.t, func() bool { return os.Remove(x.mark()) == nil }, 20*time.Second, 20*time.Millisecond)
+}
 
 // TestRunInATerminal goes from the first screen to the verdicts of a kick run
 // of an experiment of a built-in artifact, with nothing but keys.
@@ -142,17 +154,17 @@ func TestRunInATerminal(t *testing.T) {
 
 func TestCtrlCInATerminal(t *testing.T) {
 	x := newTmux(t)
-	obeys := x.write("slow.yaml", fmt.Sprintf(slowManifest, "exit 1"))
+	obeys := x.write("slow.yaml", x.slow("exit 1"))
 	x.press("reprise run "+obeys+"; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	x.press("C-c")
 	x.sees("code=130", "1 inconclusive|1 error|1 skipped")
 	x.restored()
 
 	// A step that does not obey is killed by the second.
-	stubborn := x.write("stubborn.yaml", fmt.Sprintf(slowManifest, ""))
+	stubborn := x.write("stubborn.yaml", x.slow(""))
 	x.press("clear; reprise run "+stubborn+"; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	x.press("C-c")
 	x.sees("stopping slow/E1/wait=")
 	x.press("C-c")
@@ -171,9 +183,9 @@ func TestCtrlCInATerminal(t *testing.T) {
 // signal from outside, two of them.
 func TestTerminalIsRestored(t *testing.T) {
 	x := newTmux(t)
-	manifest := x.write("slow.yaml", fmt.Sprintf(slowManifest, "exit 1"))
+	manifest := x.write("slow.yaml", x.slow("exit 1"))
 	x.press("reprise run "+manifest+"; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	pane := strings.TrimSpace(x.run("display-message", "-p", "#{pane_pid}"))
 	out, err := exec.Command("pgrep", "-P", pane).Output()
 	require.NoError(t, err)
@@ -188,10 +200,10 @@ func TestTerminalIsRestored(t *testing.T) {
 
 	// A signal from outside stops the run; where a step does not obey, a second
 	// one ends the program at once.
-	stubborn := x.write("stubborn.yaml", fmt.Sprintf(slowManifest, ""))
+	stubborn := x.write("stubborn.yaml", x.slow(""))
 	for file, signals := range map[string]int{manifest: 1, stubborn: 2} {
 		x.press("clear; reprise run "+file+"; echo code=$?", "Enter")
-		x.sees("2/3 steps: .*1 running")
+		x.began()
 		out, err = exec.Command("pgrep", "-P", pane).Output()
 		require.NoError(t, err)
 		for range signals {
@@ -207,10 +219,10 @@ func TestTerminalIsRestored(t *testing.T) {
 // ask the clock.
 func TestTerminalIsRestoredAfterAPanic(t *testing.T) {
 	x := newTmux(t)
-	manifest := x.write("slow.yaml", fmt.Sprintf(slowManifest, "exit 1"))
+	manifest := x.write("slow.yaml", x.slow("exit 1"))
 	breaks := filepath.Join(x.dir, "broken")
 	x.press("REPRISE_BREAKS="+breaks+" reprise-breaks run "+manifest+" 2>panic; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	require.NoError(t, os.WriteFile(breaks, nil, 0o644))
 	x.sees("code=[1-9]")
 	x.restored()
@@ -224,9 +236,9 @@ func TestTerminalIsRestoredAfterAPanic(t *testing.T) {
 // it, pauses, and changes a parameter of the run that has ended.
 func TestStepsAreDirectedInATerminal(t *testing.T) {
 	x := newTmux(t)
-	stubborn := x.write("stubborn.yaml", fmt.Sprintf(slowManifest, ""))
+	stubborn := x.write("stubborn.yaml", x.slow(""))
 	x.press("reprise run "+stubborn+" --jobs 1; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	x.press("5")
 	x.sees("processor", "memory", "load")
 	x.press("1", "x", "y")
@@ -246,7 +258,7 @@ func TestStepsAreDirectedInATerminal(t *testing.T) {
 	x.restored()
 
 	x.press("clear; reprise run "+stubborn+" --fresh --jobs 1; echo code=$?", "Enter")
-	x.sees("2/3 steps: .*1 running")
+	x.began()
 	x.press("p")
 	x.sees("no further step begins")
 	x.press("S", "y")
@@ -260,7 +272,7 @@ func TestStepsAreDirectedInATerminal(t *testing.T) {
 
 func TestNoUIWhereItWouldNotDo(t *testing.T) {
 	x := newTmux(t)
-	manifest := x.write("slow.yaml", strings.Replace(fmt.Sprintf(slowManifest, "exit 1"), ", 100]", "]", 1))
+	manifest := x.write("slow.yaml", strings.Replace(x.slow("exit 1"), ", 100]", "]", 1))
 	for _, how := range []string{"TERM=dumb reprise run ", "CI=1 reprise run ", "reprise run --plain ", "reprise run --json "} {
 		x.press("clear; "+how+manifest+" 2>&1 | cat; echo o''ver", "Enter")
 		s := x.sees(`(?m)^over$`)
