@@ -133,7 +133,7 @@ func BenchmarkRunWatched(b *testing.B) {
 		x := uint64(1)
 		began := threadTime(b)
 		for i := range second {
-			for range 13_000 { // the run's own work: some 20 µs an event
+			for range 10_000 { // the run's own work: some 20 µs an event
 				x ^= x << 13
 				x ^= x >> 7
 				x ^= x << 17
