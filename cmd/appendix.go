@@ -20,7 +20,7 @@ manifest: how to get it, what it needs, its major claims, and every experiment
 with the minutes of a person and of a machine. With --run the times, memory and
 verdicts of a recorded run take the place of the estimates.`,
 		Example: `  reprise appendix heimdall
-  reprise appendix heimdall --run last --format latex -o appendix.tex`,
+  reprise appendix heimdall --run latest --format latex -o appendix.tex`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m, _, err := artifacts.Find(args[0])

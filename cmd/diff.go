@@ -21,9 +21,10 @@ difference is significant (Mann–Whitney U, two-sided, p < 0.05). ~ is not
 significant; a footnote tells where unlike things were compared. Values that
 agree to the last digit are counted only.
 
-RUN is the id of a run, the beginning of one, last, or a run's folder.`,
-		Example: `  reprise diff 20261122-2006 last
-  reprise diff 20261122-2006 last --json | jq .verdicts`,
+RUN is the id of a run, the beginning of one, latest, previous (the one before it), or a
+run's folder.`,
+		Example: `  reprise diff previous latest
+  reprise diff 20261122-2006 latest --json | jq .verdicts`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var runs []*report.Run

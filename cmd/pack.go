@@ -28,15 +28,15 @@ page to read; the manifest; and provenance.json in the shape of a SLSA v1
 predicate. Every file has its digest in the crate; reprise verify compares them.
 
 The crate names nobody: users, hosts and paths are replaced, unless --identify is
-given. RUN is the id of a run, the beginning of one, last (which it is by
+given. RUN is the id of a run, the beginning of one, latest (which it is by
 default), or the path of a run's folder. The output is a zip archive, or a folder
 where its name ends in a slash.`,
 		Example: `  reprise pack                         the last run, as RUN.crate.zip
   reprise pack 20261122-2006 -o evidence.zip
-  reprise pack last -o crate/ && reprise verify crate`,
+  reprise pack latest -o crate/ && reprise verify crate`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			ref := "last"
+			ref := "latest"
 			if len(args) > 0 {
 				ref = args[0]
 			}

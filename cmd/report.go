@@ -28,7 +28,7 @@ func (a *app) reportCommand() *cobra.Command {
 		Short: "Write a recorded run as a page, table or file for CI",
 		Long: `Write a recorded run: its verdicts beside the paper's figures, what was measured,
 how and where. The report is made from the records alone, so it can be made
-again at any time. RUN is the id of a run, the beginning of one, last (which it
+again at any time. RUN is the id of a run, the beginning of one, latest (which it
 is by default), or the path of a run's folder. Formats:
 
   table        the table of verdicts, for a terminal
@@ -41,10 +41,10 @@ of the run.`,
 		Example: `  reprise report                             the table of the last run
   reprise report --format html -o report.html
   reprise report 20261122-2006 --format bench > new.txt; benchstat old.txt new.txt
-  reprise report last --format junit -o junit.xml --exit-code`,
+  reprise report latest --format junit -o junit.xml --exit-code`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			ref := "last"
+			ref := "latest"
 			if len(args) > 0 {
 				ref = args[0]
 			}
@@ -79,9 +79,6 @@ func (a *app) runDir(ref, storeFolder string) (string, error) {
 	kept, err := a.openStore(storeFolder)
 	if err != nil {
 		return "", err
-	}
-	if ref == "last" {
-		ref = "latest"
 	}
 	id, err := kept.FindRun(ref)
 	if err != nil {

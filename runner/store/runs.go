@@ -38,7 +38,7 @@ func (s *Store) Runs() ([]string, error) {
 func (s *Store) RunDir(id string) string { return filepath.Join(s.root, "runs", id) }
 
 // FindRun finds a recorded run by its id, by a beginning of it that no other
-// run shares, or as "latest".
+// run shares, or as "latest" or "previous".
 func (s *Store) FindRun(ref string) (id string, err error) {
 	ids, err := s.Runs()
 	switch {
@@ -48,6 +48,10 @@ func (s *Store) FindRun(ref string) (id string, err error) {
 		return "", fmt.Errorf("no run is recorded in %s", s.root)
 	case ref == "latest":
 		return ids[0], nil
+	case ref == "previous" && len(ids) == 1:
+		return "", fmt.Errorf("there is no run before %s", ids[0])
+	case ref == "previous":
+		return ids[1], nil
 	case slices.Contains(ids, ref):
 		return ref, nil
 	}

@@ -27,7 +27,7 @@ func TestFindRun(t *testing.T) {
 	require.Equal(t, []string{later.ID, "20261122-200000-11", "20261122-200000-10", "20261122-200000-9"}, ids[:4])
 	require.Equal(t, "20261122-200000", ids[11])
 
-	for ref, want := range map[string]string{"latest": later.ID, later.ID: later.ID, "20261122-21": later.ID, "20261122-200000": "20261122-200000"} {
+	for ref, want := range map[string]string{"latest": later.ID, "previous": "20261122-200000-11", later.ID: later.ID, "20261122-21": later.ID, "20261122-200000": "20261122-200000"} {
 		got, err := s.FindRun(ref)
 		require.NoError(t, err)
 		require.Equal(t, want, got, ref)
