@@ -36,7 +36,12 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// fail makes an error that ends the process with code.
+// fail makes an error that ends the process with code. Without hints it has
+// that of err, if that knows one.
 func fail(code int, err error, hints ...string) error {
+	var knows interface{ Hint() string }
+	if len(hints) == 0 && errors.As(err, &knows) {
+		hints = []string{knows.Hint()}
+	}
 	return &exitError{code: code, err: err, hints: hints}
 }

@@ -207,10 +207,6 @@ func (a *app) openSlurm(ctx context.Context, options string, args []string, stor
 		if ctx.Err() != nil {
 			return nil, fail(ExitInterrupted, errInterrupted)
 		}
-		var hinting interface{ Hint() string }
-		if errors.As(err, &hinting) {
-			return nil, fail(ExitInfrastructure, err, hinting.Hint())
-		}
 		return nil, fail(ExitInfrastructure, err)
 	}
 	return nodes{n}, nil

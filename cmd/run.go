@@ -386,6 +386,11 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 	if err != nil {
 		return nil, err
 	}
+	if !f.dryRun {
+		if err := kept.Writable(); err != nil {
+			return nil, fail(ExitInfrastructure, fmt.Errorf("the store cannot be written: %w", err), "choose another folder with --store, or mend the permissions of this one")
+		}
+	}
 	engine := &runner.Engine{
 		Store: kept, Version: version(), Command: f.recorded(manifests), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
@@ -601,6 +606,8 @@ func tally(claims map[checks.Outcome]int) string {
 // a run that could not be made says nothing about the claims.
 func exitCode(s runner.Summary) int {
 	switch {
+	case s.Broken != nil:
+		return ExitInfrastructure
 	case s.Interrupted || s.Steps[string(event.Cancelled)] > 0:
 		return ExitInterrupted
 	case s.Failures[event.InfrastructureFailure] > 0:

@@ -65,8 +65,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(condition string) (bool, error) {
-			if condition == "traces" {
+			switch condition {
+			case "traces":
 				return traceFolder() != "", nil
+			case "root":
+				return os.Getuid() == 0, nil
 			}
 			return false, os.ErrInvalid
 		},

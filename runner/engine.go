@@ -53,6 +53,7 @@ type Summary struct {
 	Run         string
 	Dir         string
 	Interrupted bool
+	Broken      error                       // why nothing could be recorded any more, if so
 	Verdicts    map[string][]checks.Verdict // by artifact
 	Claims      map[checks.Outcome]int
 	Steps       map[string]int // by status; "reused" too
@@ -71,8 +72,9 @@ type outcome struct {
 	machine      node.Machine
 	place        *place // where it was run now
 	nodeFailed   bool
-	again        bool // the node failed, and the step is to be tried again
-	left         bool // out on request, or because of one that was
+	again        bool  // the node failed, and the step is to be tried again
+	left         bool  // out on request, or because of one that was
+	unkept       error // why the store could not keep it
 	panicked     any
 	observations []checks.Observation
 	warnings     []string // on the conditions it was measured under
@@ -82,7 +84,8 @@ type outcome struct {
 // and judges every claim as soon as its experiment has ended. When ctx is
 // cancelled the running steps are stopped, what has finished is kept, and the
 // claims are judged on that. exit turns the summary into the process's exit
-// code for the log. An error means that the run could not be recorded.
+// code for the log. An error means that the run could not be recorded; it ends
+// as soon as that is known, for what is measured then would be lost.
 func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, subscribers ...event.Subscriber) (Summary, error) {
 	started := e.Now()
 	run, err := e.Store.NewRun(started)
@@ -113,9 +116,13 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	log.Emit(planned(p))
 	e.control.begin()
 	stop := x.watchNodes(ctx)
-	x.walk(ctx)
+	walk, cancel := context.WithCancel(ctx)
+	x.stop = cancel
+	x.broken(run.Sync())
+	x.walk(walk)
+	cancel()
 	stop()
-	x.sum.Interrupted = ctx.Err() != nil
+	x.sum.Interrupted = ctx.Err() != nil || x.sum.Broken != nil
 	for _, m := range p.Artifacts {
 		order := m.ClaimIDs()
 		slices.SortFunc(x.sum.Verdicts[m.Artifact], func(a, b checks.Verdict) int {
@@ -130,8 +137,25 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		end.Claims[string(outcome)] = n
 	}
 	log.Emit(end)
-	return x.sum, errors.Join(log.Err(), run.Close())
+	bad := run.Close()
+	if x.sum.Broken == nil {
+		x.broken(errors.Join(log.Err(), bad))
+	}
+	return x.sum, x.sum.Broken
 }
+
+// BrokenError says that a run ended because it could not be recorded.
+type BrokenError struct {
+	Err  error
+	mend string
+}
+
+func (e *BrokenError) Error() string { return "the run cannot be recorded: " + e.Err.Error() }
+
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// Hint says how to mend it and go on.
+func (e *BrokenError) Hint() string { return e.mend }
 
 func nodes(list []node.Node) []event.Node {
 	var out []event.Node
@@ -154,6 +178,30 @@ type execution struct {
 	left     map[ExperimentID]int // steps of an experiment that have not ended
 	ran      map[ExperimentID]bool
 	sum      Summary
+	stop     context.CancelFunc // ends the walk as an interrupt does
+}
+
+// broken ends the run if err is why it cannot be recorded any more.
+func (x *execution) broken(err error) {
+	if err == nil || x.sum.Broken != nil {
+		return
+	}
+	mend, is := x.Store.Unusable(err)
+	if !is {
+		mend = "what had finished is stored; reprise resume goes on with it"
+	}
+	x.sum.Broken = &BrokenError{err, mend}
+	if x.stop != nil {
+		x.stop()
+	}
+}
+
+// unkept is err if it means that the store can keep nothing any more.
+func (x *execution) unkept(err error) error {
+	if _, is := x.Store.Unusable(err); is {
+		return err
+	}
+	return nil
 }
 
 func (x *execution) walk(ctx context.Context) {
@@ -194,6 +242,7 @@ func (x *execution) walk(ctx context.Context) {
 		}
 	}
 	for len(ready) > 0 || running > 0 {
+		x.broken(x.log.Err())
 		for _, s := range x.toLeaveOut(begun) {
 			ready = slices.DeleteFunc(ready, func(r *Step) bool { return r == s })
 			o := outcome{step: s, status: event.SkippedOn, left: true, why: "skipped on request"}
@@ -274,6 +323,7 @@ func (x *execution) walk(ctx context.Context) {
 				panic(o.panicked) // here, where whoever runs the engine can catch it
 			}
 			o.place.end(o, x.Backoff, time.Now())
+			x.broken(o.unkept)
 			if o.again {
 				failed[o.step.ID] = append(failed[o.step.ID], o.place)
 				delete(begun, o.step.ID)
@@ -422,6 +472,7 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 	records, err := x.run.Begin(s.ID, s.Key, s.Parts, p.Name(), p.machine, x.Now())
 	if err != nil {
 		end.Status, end.Class, end.Error = event.Failed, event.InfrastructureFailure, err.Error()
+		o.unkept = x.unkept(err)
 	} else {
 		if attempt > 1 {
 			why = fmt.Sprintf("attempt %d: %s", attempt, why)
@@ -459,9 +510,15 @@ func (x *execution) observe(s *Step, list []checks.Observation) []checks.Observa
 // result. It fills in how the step ended.
 func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inputs []outcome, now <-chan struct{}, end *event.StepFinished, o *outcome) []checks.Observation {
 	fail := func(class event.Class, err error) []checks.Observation {
+		if gone := x.run.There(); gone != nil {
+			class, err, o.unkept = event.InfrastructureFailure, fmt.Errorf("%w: %w", gone, err), gone
+		}
 		end.Status, end.Class, end.Error = event.Failed, class, err.Error()
-		if bad := a.Failed(end.Error); bad != nil {
-			x.log.Emit(event.Warned{Step: s.ID, Message: bad.Error()})
+		if bad := a.Failed(end.Error); bad != nil && o.unkept == nil {
+			// A full disk may well be why the step failed.
+			if o.unkept = x.unkept(bad); o.unkept == nil {
+				x.log.Emit(event.Warned{Step: s.ID, Message: bad.Error()})
+			}
 		}
 		return nil
 	}
@@ -581,6 +638,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	result, err := a.Done(r.Usage, lines, len(list))
 	if err != nil {
+		o.unkept = x.unkept(err)
 		return fail(event.InfrastructureFailure, err)
 	}
 	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, result.Machine, result.Warnings, result.Dir

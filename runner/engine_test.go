@@ -95,6 +95,14 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) run(ctx context.Context, yaml string, params map[string]any, watch ...event.Subscriber) Summary {
 	b.t.Helper()
+	sum, err := b.try(ctx, yaml, params, watch...)
+	require.NoError(b.t, err)
+	return sum
+}
+
+// try is run where the run may be one that cannot be recorded.
+func (b *bench) try(ctx context.Context, yaml string, params map[string]any, watch ...event.Subscriber) (Summary, error) {
+	b.t.Helper()
 	m, findings := artifacts.Load("artifact.yaml", []byte(yaml))
 	require.NoError(b.t, findings.Err())
 	plan, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Params: params, Platform: b.engine.Nodes[0].Machine().Platform(), SourceKey: source.Key})
@@ -105,9 +113,7 @@ func (b *bench) run(ctx context.Context, yaml string, params map[string]any, wat
 		defer b.mu.Unlock()
 		b.events = append(b.events, e)
 	}
-	sum, err := b.engine.Execute(ctx, plan, func(Summary) int { return 0 }, append(watch, record)...)
-	require.NoError(b.t, err)
-	return sum
+	return b.engine.Execute(ctx, plan, func(Summary) int { return 0 }, append(watch, record)...)
 }
 
 // story tells each step's fate in one line, in the order of the events.

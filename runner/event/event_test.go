@@ -71,8 +71,42 @@ func TestReadCutShort(t *testing.T) {
 	require.NoError(t, err, "a killed process leaves half a line")
 	require.Len(t, got, 1)
 
-	_, err = collect(t, "garbage\n"+whole)
-	require.ErrorContains(t, err, "line 1")
+	// So does a machine that lost power while the file was being extended.
+	got, err = collect(t, whole+"\x00\x00\x00\x00")
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+
+	got, err = collect(t, whole+"garbage\n"+whole)
+	require.Len(t, got, 1)
+	var damage *DamageError
+	require.ErrorAs(t, err, &damage)
+	require.Equal(t, 2, damage.Line)
+	require.ErrorContains(t, err, "line 2")
+	require.Contains(t, damage.Hint(), "reprise resume")
+}
+
+func TestTimesNeverGoBack(t *testing.T) {
+	clock := noon
+	var file bytes.Buffer
+	log := NewLog("r", &file, func() time.Time { return clock })
+	for _, at := range []time.Duration{0, time.Minute, -time.Hour, -time.Hour + time.Minute, -time.Hour + time.Minute - 10*time.Millisecond, 0} {
+		clock = noon.Add(at)
+		log.Emit(Held{})
+	}
+	got, err := collect(t, file.String())
+	require.NoError(t, err)
+	var at []time.Duration
+	var said []string
+	for i, e := range got {
+		require.Equal(t, i+1, e.Seq)
+		at = append(at, e.Time.Sub(noon))
+		if w, is := e.Payload.(Warned); is {
+			said = append(said, w.Message)
+		}
+	}
+	require.Equal(t, []string{"the clock was set back by 1h1m0s; the times of this log go on from where they were"}, said)
+	require.IsNonDecreasing(t, at)
+	require.Equal(t, 2*time.Minute, at[4], "a minute passed since it was set back")
 }
 
 func TestUnknownKindIsKept(t *testing.T) {

@@ -17,7 +17,8 @@ type Subscriber func(Event)
 
 // Log numbers and stamps events, writes each to w as one line of JSON before
 // anyone sees it, and then shows it to the subscribers. It is safe for
-// concurrent use.
+// concurrent use. Times never go back: where the clock was set back, a warning
+// says so and the log's times go on from where they were.
 type Log struct {
 	mu          sync.Mutex
 	run         string
@@ -26,6 +27,8 @@ type Log struct {
 	seq         int
 	subscribers []Subscriber
 	err         error
+	last        time.Time     // of the last event
+	ahead       time.Duration // of the clock, since it was set back
 }
 
 // NewLog starts the log of the run with the given id.
@@ -37,8 +40,26 @@ func NewLog(run string, w io.Writer, now func() time.Time, subscribers ...Subscr
 func (l *Log) Emit(p Payload) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// Without the monotonic reading, which does not know of the clock's setting.
+	at := l.now().UTC().Round(0).Add(l.ahead)
+	if back := l.last.Sub(at); back > 0 {
+		l.ahead += back
+		at = l.last
+		if back >= worthSaying {
+			l.write(at, Warned{Message: fmt.Sprintf("the clock was set back by %v; the times of this log go on from where they were", back.Round(time.Second))})
+		}
+	}
+	l.last = at
+	l.write(at, p)
+}
+
+// worthSaying is how far a clock is set back by more than its usual correction.
+const worthSaying = time.Second
+
+// write records and shows an event; mu is held.
+func (l *Log) write(at time.Time, p Payload) {
 	l.seq++
-	e := Event{Seq: l.seq, Time: l.now().UTC(), Run: l.run, Payload: p}
+	e := Event{Seq: l.seq, Time: at, Run: l.run, Payload: p}
 	if line, err := json.Marshal(e); err != nil {
 		l.fail(err)
 	} else if _, err := l.w.Write(append(line, '\n')); err != nil {
@@ -63,9 +84,23 @@ func (l *Log) Err() error {
 	return l.err
 }
 
+// DamageError says that a line of an event log is none.
+type DamageError struct {
+	Line int // from 1
+	Err  error
+}
+
+func (e *DamageError) Error() string { return fmt.Sprintf("event log, line %d: %v", e.Line, e.Err) }
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// Hint says how the log is made whole.
+func (e *DamageError) Hint() string {
+	return "what the steps measured is kept apart: reprise resume RUN goes through the run again, reuses that, and writes a whole log"
+}
+
 // Read yields the events of a log. A last line cut short, as a killed process
-// leaves it, ends the log without an error; any other damage is an error that
-// names the line.
+// leaves it, ends the log without an error; any other damage is a DamageError.
 func Read(r io.Reader) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		lines := bufio.NewReader(r)
@@ -80,7 +115,7 @@ func Read(r io.Reader) iter.Seq2[Event, error] {
 				var e Event
 				if bad := json.Unmarshal(line, &e); bad != nil {
 					if whole {
-						yield(Event{}, fmt.Errorf("event log, line %d: %w", n, bad))
+						yield(Event{}, &DamageError{n, bad})
 					}
 					return
 				}

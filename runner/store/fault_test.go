@@ -148,8 +148,12 @@ func TestOrderOfFileOperations(t *testing.T) {
 mkdir steps
 mkdir last
 mkdir runs/20260102-120000
+mkdir runs/20260102-120000/attempts
 create runs/20260102-120000/events.jsonl
+sync runs/20260102-120000
+sync runs
 write runs/20260102-120000/events.jsonl
+mkdir runs/20260102-120000/attempts/0001-x_E1
 mkdir runs/20260102-120000/attempts/0001-x_E1/work
 create last/TEMPORARY
 write last/TEMPORARY

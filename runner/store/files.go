@@ -15,7 +15,7 @@ import (
 type fileSystem interface {
 	MkdirAll(path string) error
 	Mkdir(path string) error
-	// Create makes a file that must not exist.
+	// Create makes a file that must not exist; writes go to its end.
 	Create(path string) (file, error)
 	Rename(from, to string) error
 	// Sync makes a file's content, or the names in a folder, durable.
@@ -25,6 +25,7 @@ type fileSystem interface {
 
 type file interface {
 	io.Writer
+	Truncate(size int64) error
 	Sync() error
 	Close() error
 }
@@ -37,7 +38,7 @@ func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 func (disk) Remove(path string) error     { return os.Remove(path) }
 
 func (disk) Create(path string) (file, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
 func (disk) Sync(path string) error {

@@ -173,8 +173,7 @@ func (s *Store) units() ([]unit, map[string]int64, error) {
 
 // runTime is when a run began.
 func (s *Store) runTime(id string) time.Time {
-	const form = "20060102-150405"
-	if t, err := time.Parse(form, id[:min(len(form), len(id))]); err == nil {
+	if t, err := time.Parse(secondForm, id[:min(len(secondForm), len(id))]); err == nil {
 		return t
 	}
 	info, err := os.Stat(s.RunDir(id))

@@ -21,12 +21,19 @@ type Run struct {
 	Dir      string
 	store    *Store
 	events   file
-	lock     *os.File // the store's, which keeps Collect away
+	size     int64       // of the event log
+	torn     bool        // it ends in a part of a line
+	made     os.FileInfo // of the event log
+	lock     *os.File    // the store's, which keeps Collect away
+	held     *Claim
 	attempts atomic.Int32
 }
 
+const secondForm = "20060102-150405"
+
 // NewRun makes the folder of a run; its id is made of the time and, where
-// runs begin in the same second, a number.
+// runs begin in the same second, a number. It comes after all others, also
+// where the clock was set back since.
 func (s *Store) NewRun(now time.Time) (run *Run, err error) {
 	lock, err := s.lock(syscall.LOCK_SH)
 	if err != nil {
@@ -37,13 +44,24 @@ func (s *Store) NewRun(now time.Time) (run *Run, err error) {
 			_ = lock.Close()
 		}
 	}()
-	base := now.UTC().Format("20060102-150405")
+	base := now.UTC().Format(secondForm)
+	known, err := s.Runs()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range known {
+		second := id[:min(len(id), len(secondForm))]
+		if _, bad := time.Parse(secondForm, second); bad == nil {
+			base = max(base, second)
+			break
+		}
+	}
 	for n := 1; ; n++ {
 		id := base
 		if n > 1 {
 			id = fmt.Sprintf("%s-%d", base, n)
 		}
-		dir := filepath.Join(s.root, "runs", id)
+		dir := s.RunDir(id)
 		err := s.fs.Mkdir(dir)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -51,24 +69,91 @@ func (s *Store) NewRun(now time.Time) (run *Run, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("make run folder: %w", err)
 		}
-		events, err := s.fs.Create(filepath.Join(dir, EventsFile))
+		if err := s.fs.Mkdir(filepath.Join(dir, attemptsDir)); err != nil {
+			return nil, fmt.Errorf("make run folder: %w", err)
+		}
+		r := &Run{ID: id, Dir: dir, store: s, lock: lock}
+		if r.held, err = s.Claim(id, false); err != nil {
+			return nil, err
+		}
+		path := filepath.Join(dir, EventsFile)
+		if r.events, err = s.fs.Create(path); err == nil {
+			r.made, err = os.Stat(path)
+		}
+		for _, named := range []string{dir, filepath.Dir(dir)} {
+			if err == nil {
+				err = s.fs.Sync(named)
+			}
+		}
 		if err != nil {
+			_ = r.held.Close()
 			return nil, fmt.Errorf("make event log: %w", err)
 		}
-		return &Run{ID: id, Dir: dir, store: s, events: events, lock: lock}, nil
+		return r, nil
 	}
 }
 
-// Write appends to the run's event log.
-func (r *Run) Write(line []byte) (int, error) { return r.events.Write(line) }
-
-// Close syncs and closes the run's event log.
-func (r *Run) Close() error {
-	defer func() { _ = r.lock.Close() }()
-	if err := r.events.Sync(); err != nil {
-		return errors.Join(err, r.events.Close())
+// Write appends a line to the run's event log, whole or not at all: the part
+// of it that went on a full disk is cut off again, before the next line at the
+// latest.
+func (r *Run) Write(line []byte) (int, error) {
+	if err := r.cut(); err != nil {
+		return 0, err
 	}
-	return r.events.Close()
+	n, err := r.events.Write(line)
+	if err != nil {
+		r.torn = n > 0
+		_ = r.cut()
+		return 0, err
+	}
+	r.size += int64(n)
+	return n, nil
+}
+
+func (r *Run) cut() error {
+	if !r.torn {
+		return nil
+	}
+	err := r.events.Truncate(r.size)
+	r.torn = err != nil
+	return err
+}
+
+// Sync makes what has been written of the event log durable.
+func (r *Run) Sync() error { return r.events.Sync() }
+
+// Close syncs and closes the run's event log. It is an error, ErrGone, when
+// that is not where it was made any more.
+func (r *Run) Close() error {
+	defer func() {
+		_ = r.lock.Close()
+		_ = r.held.Close()
+	}()
+	err := r.events.Sync()
+	if err == nil {
+		err = r.There()
+	}
+	return errors.Join(err, r.events.Close())
+}
+
+// There gives ErrGone if the run's folder is no longer the one that was made.
+func (r *Run) There() error {
+	path := filepath.Join(r.Dir, EventsFile)
+	if info, err := os.Stat(path); err != nil || !os.SameFile(info, r.made) {
+		return fmt.Errorf("%w: %s", ErrGone, path)
+	}
+	return nil
+}
+
+// gone puts the error that explains it before one that says only that a file
+// is missing.
+func (r *Run) gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if bad := r.There(); bad != nil {
+			return fmt.Errorf("%w: %w", bad, err)
+		}
+	}
+	return err
 }
 
 // Attempt is a step under way.
@@ -84,13 +169,16 @@ type Attempt struct {
 func (r *Run) Begin(step, key string, parts []Part, nodeName string, machine node.Machine, now time.Time) (*Attempt, error) {
 	name := fmt.Sprintf("%04d-%s", r.attempts.Add(1), fileName(step))
 	a := &Attempt{
-		Dir:    filepath.Join(r.Dir, "attempts", name),
+		Dir:    filepath.Join(r.Dir, attemptsDir, name),
 		run:    r,
 		record: Result{Step: step, Key: key, Parts: parts, Run: r.ID, Node: nodeName, Machine: machine, Started: now.UTC()},
 	}
 	a.Work = filepath.Join(a.Dir, WorkDir)
-	if err := r.store.fs.MkdirAll(a.Work); err != nil {
-		return nil, fmt.Errorf("make step folder: %w", err)
+	// Not MkdirAll: it would make up for a run's folder that has gone.
+	for _, dir := range []string{a.Dir, a.Work} {
+		if err := r.store.fs.Mkdir(dir); err != nil {
+			return nil, r.gone(fmt.Errorf("make step folder: %w", err))
+		}
 	}
 	return a, a.remember(statusRunning)
 }
@@ -114,6 +202,11 @@ func (a *Attempt) Warn(text string) { a.record.Warnings = append(a.record.Warnin
 
 // Done stores the attempt as the result for its key.
 func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Result, error) {
+	r, err := a.done(usage, observations, lines)
+	return r, a.run.gone(err)
+}
+
+func (a *Attempt) done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)
 	data, err := json.MarshalIndent(a.record, "", "  ")
 	if err != nil {
@@ -136,7 +229,7 @@ func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Resul
 	// A result that is already there is either damaged, which is why this
 	// attempt was made, or that of a run beside this one with the same content.
 	if _, err := os.Stat(final); err == nil {
-		if err := s.fs.Rename(final, filepath.Join(a.run.Dir, "attempts", filepath.Base(a.Dir)+"-replaced")); err != nil {
+		if err := s.fs.Rename(final, filepath.Join(a.run.Dir, attemptsDir, filepath.Base(a.Dir)+"-replaced")); err != nil {
 			return nil, fmt.Errorf("replace result: %w", err)
 		}
 	}

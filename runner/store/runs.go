@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// EventsFile is the name of the event log in a run's folder.
-const EventsFile = "events.jsonl"
+// Names in a run's folder.
+const (
+	EventsFile  = "events.jsonl"
+	attemptsDir = "attempts"
+	lockFile    = "lock"
+)
 
 // Runs lists the ids of the recorded runs, the newest first.
 func (s *Store) Runs() ([]string, error) {
@@ -25,7 +29,7 @@ func (s *Store) Runs() ([]string, error) {
 	}
 	// Runs of one second are numbered: -2 is older than -10.
 	slices.SortFunc(ids, func(a, b string) int {
-		const second = len("20060102-150405")
+		const second = len(secondForm)
 		if len(a) > second && len(b) > second && a[:second] == b[:second] && len(a) != len(b) {
 			return len(b) - len(a)
 		}

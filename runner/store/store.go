@@ -3,6 +3,7 @@
 //
 //	STORE/
 //	  runs/RUN/events.jsonl        the event log
+//	  runs/RUN/lock                held by the process that has the run under way
 //	  runs/RUN/attempts/N-STEP/    a step under way, or one that did not succeed
 //	  steps/KK/KEY/                a finished step: result.json,
 //	                               observations.jsonl, stdout.log, stderr.log, work/
