@@ -24,6 +24,7 @@ func (a *app) commands() []*cobra.Command {
 		a.lintCommand(),
 		a.initCommand(),
 		a.schemaCommand(),
+		a.manCommand(),
 		a.execCommand(),
 		a.superviseCommand(),
 		a.cachesimCommand(),

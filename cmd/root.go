@@ -123,5 +123,6 @@ reproduced.`,
 		},
 	}
 	root.AddCommand(a.commands()...)
+	a.completeArguments(root)
 	return root
 }

@@ -1,0 +1,67 @@
+package cmd
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"reprise/artifacts"
+)
+
+// completeArguments has the shell complete what a command's usage line names:
+// artifacts, recorded runs, and the values of --profile.
+func (a *app) completeArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		a.completeArguments(sub)
+	}
+	use := strings.Fields(c.Use)
+	takes := func(what string) bool {
+		for _, word := range use[1:] {
+			if strings.Contains(strings.Trim(word, "[]…"), what) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case takes("ARTIFACT"):
+		c.ValidArgsFunction = completeArtifacts
+	case takes("RUN"):
+		c.ValidArgsFunction = a.completeRuns
+	}
+	if c.Flags().Lookup("profile") != nil {
+		// The flag exists and is completed once, so there is no error.
+		_ = c.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(artifacts.ProfileNames, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
+// completeArtifacts offers the artifacts that reprise ships; beside them stand
+// files, for those that it does not.
+func completeArtifacts(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	manifests, err := artifacts.Embedded()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, m := range manifests {
+		names = append(names, cobra.CompletionWithDesc(m.Artifact, m.Title))
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+// completeRuns offers the recorded runs, the newest first.
+func (a *app) completeRuns(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	folder := ""
+	if f := c.Flags().Lookup("store"); f != nil {
+		folder = f.Value.String()
+	}
+	kept, err := a.openStore(folder)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	ids, err := kept.Runs()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return append([]string{"latest", "previous"}, ids...), cobra.ShellCompDirectiveKeepOrder
+}
