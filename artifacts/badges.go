@@ -29,7 +29,8 @@ func (m *Manifest) CheckBadges(readme, citation []byte) []BadgeItem {
 		}
 		items = append(items, BadgeItem{badge, asks, met, mend})
 	}
-	text := strings.ToLower(string(readme))
+	// A title may run over several lines.
+	text := strings.ToLower(strings.Join(strings.Fields(string(readme)), " "))
 	cites := m.Paper.DOI != "" && strings.Contains(text, strings.ToLower(m.Paper.DOI)) ||
 		m.Paper.URL != "" && strings.Contains(text, strings.ToLower(m.Paper.URL)) ||
 		strings.Contains(text, strings.ToLower(m.Title)) || m.Paper.Title != "" && strings.Contains(text, strings.ToLower(m.Paper.Title))

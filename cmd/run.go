@@ -599,7 +599,11 @@ func tally(claims map[checks.Outcome]int) string {
 	if total == 0 {
 		return "no claims"
 	}
-	return fmt.Sprintf("%d claims: %s", total, strings.Join(parts, ", "))
+	noun := "claims"
+	if total == 1 {
+		noun = "claim"
+	}
+	return fmt.Sprintf("%d %s: %s", total, noun, strings.Join(parts, ", "))
 }
 
 // exitCode is the worst that happened, in the order of the table in exit.go:

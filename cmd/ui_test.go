@@ -148,7 +148,7 @@ func TestRunInATerminal(t *testing.T) {
 	x.press("q")
 	x.sees("2 Recorded runs 1")
 	x.press("q")
-	x.sees(`\d+ claims: .*Records: `)
+	x.sees(`\d+ claims?: .*Records: `)
 	x.restored()
 }
 
