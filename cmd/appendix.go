@@ -36,6 +36,7 @@ verdicts of a recorded run take the place of the estimates.`,
 				if r, err = a.readRun(run, storeFolder); err != nil {
 					return err
 				}
+				r.Anonymise(private()...)
 			}
 			var b bytes.Buffer
 			if err := report.Appendix(&b, m, r, format); err != nil {

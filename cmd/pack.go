@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"reprise/artifacts"
+	"reprise/runner/node"
 	"reprise/runner/report"
 	"reprise/runner/report/crate"
 )
@@ -94,22 +94,13 @@ func (a *app) pack(ref, storeFolder, output string, identify bool) error {
 // note says something on standard error that is no failure.
 func (a *app) note(format string, args ...any) { fmt.Fprintf(a.stderr, "note: "+format+"\n", args...) }
 
-// private are the words that tell who and where this is.
+// private are the words that tell who and where this is. The run's own machines
+// are in its records.
 func private() []string {
-	var words []string
+	here := node.ThisMachine().Identity
+	words := []string{here.User, here.Host, here.Home}
 	if u, err := user.Current(); err == nil {
-		if u.Username != "root" {
-			words = append(words, u.Username)
-		}
-		if u.HomeDir != "/root" {
-			words = append(words, u.HomeDir)
-		}
-		if u.Name != "" && u.Name != u.Username && u.Name != "root" {
-			words = append(words, u.Name)
-		}
-	}
-	if host, err := os.Hostname(); err == nil && host != "localhost" {
-		words = append(words, host)
+		words = append(words, u.Name)
 	}
 	return words
 }

@@ -18,7 +18,7 @@ import (
 
 func (a *app) reportCommand() *cobra.Command {
 	var format, output, storeFolder string
-	var exit bool
+	var exit, identify bool
 	var formats strings.Builder
 	for _, f := range report.Formats {
 		fmt.Fprintf(&formats, "  %-12s %s\n", f.Name, f.About)
@@ -33,8 +33,9 @@ is by default), or the path of a run's folder. Formats:
 
   table        the table of verdicts, for a terminal
 ` + formats.String() + `
-Names of users and hosts are left out. With --format github and in GitHub
-Actions the job summary is written, too.
+Names of users and machines, their folders and addresses are left out of every
+format but table, in errors and logs too, unless --identify is given. With
+--format github and in GitHub Actions the job summary is written, too.
 
 The exit code says whether the report could be made; with --exit-code it is that
 of the run.`,
@@ -52,6 +53,9 @@ of the run.`,
 			if err != nil {
 				return err
 			}
+			if !identify && format != "table" {
+				r.Anonymise(private()...)
+			}
 			if err := a.writeReport(r, format, output); err != nil {
 				return err
 			}
@@ -66,6 +70,7 @@ of the run.`,
 	}
 	c.Flags().StringVarP(&format, "format", "f", "table", "table, html, markdown, junit, github, bench, openmetrics or json")
 	c.Flags().StringVarP(&output, "output", "o", "-", "write to this `file` (- is standard output)")
+	c.Flags().BoolVar(&identify, "identify", false, "keep the names of users, machines and folders")
 	c.Flags().BoolVar(&exit, "exit-code", false, "end with the exit code of the run")
 	storeFlag(c, &storeFolder)
 	return c
@@ -200,6 +205,7 @@ func (o *outputs) write(a *app, dir string) error {
 			if r, err = report.Read(dir); err != nil {
 				return fail(ExitInfrastructure, err)
 			}
+			r.Anonymise(private()...)
 		}
 		if err := a.writeReport(r, f.Name, *path); err != nil {
 			return err

@@ -260,6 +260,7 @@ func (a *app) reportOf(folder func(run string) string) func(run string) (string,
 		if err != nil {
 			return "", err
 		}
+		r.Anonymise(private()...)
 		path := filepath.Join(folder(run), "report.html")
 		if err := a.writeReport(r, "html", path); err != nil {
 			return "", err

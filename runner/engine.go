@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"reprise/artifacts"
@@ -111,7 +112,8 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	}
 	log.Emit(event.RunStarted{
 		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: node.ThisMachine().Platform(),
-		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes), Folder: run.Dir, Steps: len(p.Steps), Command: e.Command,
+		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes, run.Dir), Folder: run.Dir, Steps: len(p.Steps), Command: e.Command,
+		Records: records(run.Dir),
 	})
 	log.Emit(planned(p))
 	e.control.begin()
@@ -157,21 +159,35 @@ func (e *BrokenError) Unwrap() error { return e.Err }
 // Hint says how to mend it and go on.
 func (e *BrokenError) Hint() string { return e.mend }
 
-func nodes(list []node.Node) []event.Node {
+// nodes describes the nodes of a run. Steps of a local node work below folder.
+func nodes(list []node.Node, folder string) []event.Node {
 	var out []event.Node
 	for _, n := range list {
-		out = append(out, event.Node{Name: n.Name(), Machine: n.Machine()})
+		m := n.Machine()
+		if _, here := n.(*node.Local); here {
+			m = m.On("work", folder)
+		}
+		out = append(out, event.Node{Name: n.Name(), Machine: m})
 	}
 	return out
 }
 
+// records is the file system that a run's folder is on.
+func records(folder string) *node.Mount {
+	for _, m := range (node.Machine{}).On("records", folder).Mounts {
+		return &m
+	}
+	return nil
+}
+
 // execution is the state of one walk over a plan; only walk's goroutine
-// touches it.
+// touches it, but for the log and the hosts.
 type execution struct {
 	*Engine
 	plan     *Plan
 	run      *store.Run
 	log      *event.Log
+	hosts    sync.Map // names of a queue's machines that the log describes
 	steps    map[string]*Step
 	places   places
 	outcomes map[string]outcome
@@ -455,7 +471,7 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 		if result != nil {
 			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
 				o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
-				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
 				for _, w := range result.Warnings {
 					x.log.Emit(event.Warned{Step: s.ID, Message: w})
 				}
@@ -491,6 +507,24 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 	}
 	x.log.Emit(end)
 	return o
+}
+
+// unlikeHere names the machine that measured an earlier result where it is unlike
+// those of this run, and describes it.
+func (x *execution) unlikeHere(r *store.Result) string {
+	if r.Machine.Cores == 0 || slices.ContainsFunc(x.places, func(p *place) bool { return p.machine.String() == r.Machine.String() }) {
+		return ""
+	}
+	name := r.Run + "/" + r.Node
+	x.describe(name, r.Machine)
+	return name
+}
+
+// describe has the log describe a machine that the run did not begin with, once.
+func (x *execution) describe(name string, m node.Machine) {
+	if _, known := x.hosts.LoadOrStore(name, true); !known {
+		x.log.Emit(event.Node{Name: name, Machine: m})
+	}
 }
 
 // observe adds the runner's labels and shows the observations.
@@ -588,7 +622,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	conditions := watchConditions(ctx, s, o.place.Node)
 	r, err := o.place.Run(ctx, command)
 	if r.Host != "" {
-		a.Ran(o.place.Name()+":"+r.Host, r.Machine)
+		end.Host = o.place.Name() + ":" + r.Host
+		a.Ran(end.Host, r.Machine)
+		x.describe(end.Host, r.Machine)
 	}
 	end.Seconds, end.UserSeconds, end.SysSeconds, end.MaxRSS =
 		r.Usage.Wall.Seconds(), r.Usage.User.Seconds(), r.Usage.Sys.Seconds(), r.Usage.MaxRSS

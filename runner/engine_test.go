@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -412,4 +413,36 @@ func TestPlanRefusesUnknownNames(t *testing.T) {
 	require.ErrorContains(t, err, `no experiment "E9" in demo`)
 	_, err = NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Params: map[string]any{"m": "1"}})
 	require.ErrorContains(t, err, "takes a parameter m")
+}
+
+// The log describes this machine with the file system that steps work on, and
+// an unlike machine of which a result is reused.
+func TestMachinesAreDescribed(t *testing.T) {
+	b := newBench(t)
+	b.run(t.Context(), sweep(2, ""), nil)
+	started := b.events[0].Payload.(event.RunStarted)
+	require.NotEmpty(t, started.Nodes[0].Kernel)
+	if runtime.GOOS == "linux" {
+		require.Equal(t, "work", started.Nodes[0].Mounts[0].Of)
+		require.NotEmpty(t, started.Records.Type)
+	}
+	described := func() (names []string) {
+		for _, e := range b.events {
+			if n, is := e.Payload.(event.Node); is {
+				names = append(names, n.Name)
+			}
+		}
+		return names
+	}
+	require.Empty(t, described())
+	b.run(t.Context(), sweep(2, ""), nil)
+	require.Empty(t, described(), "measured on a machine like this")
+
+	first := b.events[0].Run
+	other := newScripted("other", nil)
+	b.on(other).run(t.Context(), sweep(2, ""), nil)
+	names := described()
+	require.Len(t, names, 1, "once for all steps")
+	require.Contains(t, names[0], "/local")
+	require.NotContains(t, names[0], first+"/", "the run that measured, not the one that reused")
 }

@@ -25,6 +25,8 @@ type Device struct {
 	Serial string `json:"serial,omitempty"`
 	Kind   string `json:"kind"` // nvme, ssd or hdd
 	Bytes  uint64 `json:"bytes"`
+	// Firmware is its revision.
+	Firmware string `json:"firmware,omitempty"`
 	// InUse says what it holds; empty: nothing that the kernel knows of.
 	InUse string `json:"in_use,omitempty"`
 }
@@ -84,6 +86,7 @@ func Scan(root string) ([]Device, error) {
 		d := Device{
 			Path: "/dev/" + e.Name(), Bytes: sectors * 512, Serial: text(dir, "device/serial"),
 			Model: strings.TrimSpace(text(dir, "device/vendor") + " " + text(dir, "device/model")), Kind: "ssd",
+			Firmware: cmp.Or(text(dir, "device/firmware_rev"), text(dir, "device/rev")),
 		}
 		switch {
 		case strings.HasPrefix(e.Name(), "nvme"):

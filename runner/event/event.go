@@ -39,9 +39,12 @@ type RunStarted struct {
 	Folder    string   `json:"folder"` // of the run's records
 	Steps     int      `json:"steps"`
 	Command   string   `json:"command,omitempty"` // line that makes the same run
+	// Records is the file system that the records are written to.
+	Records *node.Mount `json:"records,omitempty"`
 }
 
-// Node is a machine that steps run on.
+// Node is a machine that steps run on. It is an event where it turns out only
+// while they run, as with a queue's.
 type Node struct {
 	Name string `json:"name"`
 	node.Machine
@@ -104,8 +107,9 @@ type PlannedClaim struct {
 type StepReused struct {
 	Step         string  `json:"step"`
 	Key          string  `json:"key"`
-	From         string  `json:"from"` // id of the run that measured it
-	Log          string  `json:"log"`  // folder of the result's records
+	From         string  `json:"from"`           // id of the run that measured it
+	Host         string  `json:"host,omitempty"` // machine that did, as a Node event names it; empty where it is like this run's
+	Log          string  `json:"log"`            // folder of the result's records
 	Seconds      float64 `json:"seconds"`
 	Observations int     `json:"observations"`
 }
@@ -166,7 +170,8 @@ type StepFinished struct {
 	SysSeconds   float64  `json:"sys_seconds"`
 	MaxRSS       uint64   `json:"max_rss_bytes"`
 	Observations int      `json:"observations"`
-	Log          string   `json:"log,omitempty"` // folder of the result's records, where it differs from the attempt's
+	Host         string   `json:"host,omitempty"` // of a queue's machines the one that it ran on, as a Node event names it
+	Log          string   `json:"log,omitempty"`  // folder of the result's records, where it differs from the attempt's
 }
 
 // Warned carries a warning that belongs to the results.
@@ -230,6 +235,7 @@ type RunFinished struct {
 // Kind names a payload in the key "event".
 func (RunStarted) Kind() string   { return "run_started" }
 func (Planned) Kind() string      { return "planned" }
+func (Node) Kind() string         { return "node" }
 func (StepReused) Kind() string   { return "step_reused" }
 func (StepStarted) Kind() string  { return "step_started" }
 func (StepProgress) Kind() string { return "step_progress" }
@@ -305,6 +311,7 @@ var decoders = map[string]func([]byte) (Payload, error){}
 func init() {
 	register[RunStarted]()
 	register[Planned]()
+	register[Node]()
 	register[StepReused]()
 	register[StepStarted]()
 	register[StepProgress]()

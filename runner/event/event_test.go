@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"reprise/checks"
+	"reprise/runner/node"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -30,6 +31,7 @@ func TestEveryKindSurvivesTheLog(t *testing.T) {
 	payloads := []Payload{
 		RunStarted{Version: "1", Profile: "kick", Artifacts: []string{"codesign"}, Steps: 2},
 		Planned{Experiments: []PlannedExperiment{{Artifact: "codesign", Experiment: "E1", Steps: []string{"a"}, Claims: []PlannedClaim{{Claim: "C1"}}}}},
+		Node{Name: "slurm:n1", Machine: node.Machine{OS: "linux", Cores: 2, NUMA: []node.NUMANode{{CPUs: "0-1", Memory: 1 << 30}}}},
 		StepReused{Step: "a", From: "r", Observations: 3},
 		StepStarted{Step: "a", Reason: "first run"},
 		StepProgress{Step: "a", Done: 1, Total: 2, Doing: "lru"},

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +53,84 @@ func describe(m *Machine) {
 		m.Memory = n << 10
 	}
 	m.Governor = governor("/sys/devices/system/cpu")
+	m.NUMA = numa("/sys/devices/system/node")
+	if line, err := os.ReadFile("/proc/cmdline"); err == nil {
+		m.CommandLine = commandLine(string(line))
+	}
+}
+
+// commandLine is the kernel's part of its command line.
+func commandLine(line string) string {
+	kernel, _, _ := strings.Cut(strings.TrimSpace(line), " -- ")
+	return strings.TrimSpace(kernel)
+}
+
+// numa reads the memory nodes below a folder of the kernel's.
+func numa(folder string) []NUMANode {
+	dirs, _ := filepath.Glob(filepath.Join(folder, "node[0-9]*"))
+	slices.SortFunc(dirs, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) })
+	var nodes []NUMANode
+	for _, dir := range dirs {
+		cpus, err := os.ReadFile(filepath.Join(dir, "cpulist"))
+		if err != nil {
+			continue
+		}
+		number := strings.TrimPrefix(filepath.Base(dir), "node")
+		kib := procField(filepath.Join(dir, "meminfo"), "Node "+number+" MemTotal")
+		size, _ := strconv.ParseUint(strings.TrimSuffix(kib, " kB"), 10, 64)
+		nodes = append(nodes, NUMANode{CPUs: string(bytes.TrimSpace(cpus)), Memory: size << 10})
+	}
+	return nodes
+}
+
+// mountOf finds the file system of a folder, or of the nearest that is there.
+func mountOf(folder string) (Mount, bool) {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return Mount{}, false
+	}
+	for {
+		if real, err := filepath.EvalSymlinks(folder); err == nil {
+			folder = real
+			break
+		}
+		if folder == filepath.Dir(folder) {
+			return Mount{}, false
+		}
+		folder = filepath.Dir(folder)
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return Mount{}, false
+	}
+	return findMount(string(table), folder)
+}
+
+// findMount finds the entry of mountinfo that a folder is on: the last of those
+// with the longest mount point, since later mounts cover earlier ones.
+func findMount(mountinfo, folder string) (found Mount, ok bool) {
+	longest := -1
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for line := range strings.Lines(mountinfo) {
+		// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+		before, after, _ := strings.Cut(line, " - ")
+		at, fs := strings.Fields(before), strings.Fields(after)
+		if len(at) < 6 || len(fs) < 2 {
+			continue
+		}
+		point := unescape.Replace(at[4])
+		if inside := point == "/" || folder == point || strings.HasPrefix(folder, point+"/"); !inside || len(point) < longest {
+			continue
+		}
+		longest, ok = len(point), true
+		found = Mount{Type: fs[0], Source: unescape.Replace(fs[1]), Options: at[5]}
+		for _, o := range strings.Split(strings.Join(fs[2:], " "), ",") {
+			if o != "" && !slices.Contains(strings.Split(found.Options, ","), o) {
+				found.Options += "," + o
+			}
+		}
+	}
+	return found, ok
 }
 
 // ThisLoad says how busy this machine is.

@@ -47,6 +47,9 @@ func describe(m *Machine) {
 	m.Memory, _ = strconv.ParseUint(ask("hw.memsize", "hw.physmem"), 10, 64)
 }
 
+// mountOf finds nothing here: there is no one way to ask.
+func mountOf(string) (Mount, bool) { return Mount{}, false }
+
 // ThisLoad says how busy this machine is, as far as sysctl tells.
 func ThisLoad() (Load, error) {
 	out, err := exec.Command("sysctl", "-n", "vm.loadavg").Output()

@@ -89,7 +89,7 @@ func (a *appendix) write() {
 		a.say("%s", a.item(name, platform(m.Platforms[name])))
 	}
 	if a.run != nil {
-		for i, n := range a.run.Start.Nodes {
+		for i, n := range a.run.Nodes {
 			a.say("%s", a.item(fmt.Sprintf("measured on machine %d", i+1), n.Machine.String()))
 		}
 	}

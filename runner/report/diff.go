@@ -111,8 +111,9 @@ func (c *Comparison) environment(runs []*Run) {
 			if len(r.Start.Nodes) > 1 {
 				name = fmt.Sprintf("machine %d", at+1)
 			}
-			f[name+", processor"], f[name+", cores"], f[name+", memory"] = n.CPU, fmt.Sprint(n.Cores), size(n.Memory)
-			f[name+", kernel"], f[name+", governor"] = n.Kernel, n.Governor
+			for _, known := range Facts(n.Machine) {
+				f[name+", "+strings.ReplaceAll(known.Name, "_", " ")] = known.Value
+			}
 		}
 		for _, a := range r.Artifacts {
 			f[a.Artifact+", manifest"] = short12(a.Manifest)

@@ -26,7 +26,7 @@ func GitHub(w io.Writer, r *Run) error {
 		kinds[kind] = append(kinds[kind], fmt.Sprintf("::%s title=%s::%s\n", kind, property(title), data(text)))
 	}
 	for _, s := range r.Failed() {
-		v := trouble(r, s)
+		v := trouble(s)
 		add("error", s.ID+" "+v.State.Word, joinNonEmpty("\n", joinNonEmpty(": ", v.About, v.Error), strings.Join(v.Tail, "\n")))
 	}
 	for _, a := range r.Artifacts {

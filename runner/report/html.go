@@ -41,8 +41,6 @@ func verdictBadge(o checks.Outcome) badge {
 	return badge{Class: string(o), Glyph: o.Glyph(), Word: string(o)}
 }
 
-type fact struct{ Name, Value string }
-
 type captioned struct {
 	table
 	Caption string
@@ -50,9 +48,10 @@ type captioned struct {
 
 type pageView struct {
 	Version, ID, Profile, Title, Headline string
+	Anonymous                             bool
 	Style                                 template.CSS
 	Tally                                 []badge
-	Facts                                 []fact
+	Facts                                 []Fact
 	Trouble                               []troubleView
 	Artifacts                             []artifactView
 	Plots                                 []plotView
@@ -62,6 +61,7 @@ type pageView struct {
 	FoldSteps                             bool
 	StepsLeft                             int
 	Machines                              captioned
+	Known                                 []captioned
 	Command                               string
 	Provenance                            []provenanceView
 	Warnings                              []string
@@ -112,7 +112,7 @@ type stepView struct {
 
 type provenanceView struct {
 	Artifact   string
-	Facts      []fact
+	Facts      []Fact
 	Sources    *captioned
 	Parameters *captioned
 }
@@ -126,7 +126,7 @@ const (
 func newPage(r *Run) pageView {
 	v := pageView{
 		Version: r.Start.Version, ID: r.ID, Profile: r.Start.Profile, Headline: r.Headline(), Style: template.CSS(styleText), //nolint:gosec // our own
-		Command: r.Command(),
+		Command: r.Start.Command, Anonymous: r.anonymous,
 	}
 	var titles []string
 	for _, a := range r.Artifacts {
@@ -143,16 +143,16 @@ func newPage(r *Run) pageView {
 			v.Tally = append(v.Tally, b)
 		}
 	}
-	v.Facts = []fact{{"Started", r.Started.UTC().Format("2006-01-02 15:04 UTC")}, {"Took", took(r.Ended.Sub(r.Started))}, {"Ended", r.ending()}}
-	for i, n := range r.Start.Nodes {
+	v.Facts = []Fact{{"Started", r.Started.UTC().Format("2006-01-02 15:04 UTC")}, {"Took", took(r.Ended.Sub(r.Started))}, {"Ended", r.ending()}}
+	for i, n := range r.Nodes {
 		if i == 3 {
-			v.Facts = append(v.Facts, fact{"Machines", fmt.Sprintf("and %d more", len(r.Start.Nodes)-i)})
+			v.Facts = append(v.Facts, Fact{"Machines", fmt.Sprintf("and %d more", len(r.Nodes)-i)})
 			break
 		}
-		v.Facts = append(v.Facts, fact{"Machine " + r.Node(n.Name), n.Machine.String()})
+		v.Facts = append(v.Facts, Fact{"Machine " + n.Name, n.Machine.String()})
 	}
 	for _, s := range r.Failed() {
-		v.Trouble = append(v.Trouble, trouble(r, s))
+		v.Trouble = append(v.Trouble, trouble(s))
 	}
 	plots := map[*Experiment]map[string]*Plot{}
 	for _, a := range r.Artifacts {
@@ -220,11 +220,11 @@ func paper(a event.PlannedArtifact) string {
 	return joinNonEmpty(" · ", authors, a.Venue, doi)
 }
 
-func trouble(r *Run, s *Step) troubleView {
+func trouble(s *Step) troubleView {
 	v := troubleView{Step: s.ID, Class: "alert", Error: s.Error, Tail: s.Tail}
 	where := ""
 	if s.Node != "" {
-		where = "on " + r.Node(s.Node)
+		where = "on " + s.Node
 	}
 	switch s.State {
 	case string(event.Failed):
@@ -481,7 +481,7 @@ func (v *pageView) steps(r *Run) {
 			v.StepsLeft++
 			continue
 		}
-		sv := stepView{Step: s.ID, State: state, Node: r.Node(s.Node), Took: "–", CPU: "–", Memory: "–"}
+		sv := stepView{Step: s.ID, State: state, Node: s.Node, Took: "–", CPU: "–", Memory: "–"}
 		if s.Seconds > 0 {
 			sv.Took = took(s.Took())
 		}
@@ -492,7 +492,10 @@ func (v *pageView) steps(r *Run) {
 			sv.Memory = size(s.MaxRSS)
 		}
 		if s.State == reused {
-			sv.State, sv.Node = "reused from "+s.From, "–"
+			sv.State = "reused from " + s.From
+			if s.Node == "" {
+				sv.Node = "–"
+			}
 		}
 		if whole > 0 && !s.Started.IsZero() {
 			from := s.Started.Sub(r.Started).Seconds() / whole * 1000
@@ -512,16 +515,29 @@ func (v *pageView) steps(r *Run) {
 	v.FoldSteps = len(v.Steps) > mostSurface
 }
 
+// overview are the facts that the table of machines has of each.
+var overview = []string{"platform", "kernel", "processor", "cores", "memory_bytes"}
+
 func (v *pageView) environment(r *Run) {
 	v.Machines = captioned{Caption: "machines that steps ran on"}
 	v.Machines.Head = []string{"machine", "processor", "cores", "memory", "system", "kernel"}
 	v.Machines.Numeric = []bool{false, false, true, true, false, false}
-	for _, n := range r.Start.Nodes {
-		v.Machines.Rows = append(v.Machines.Rows, []string{r.Node(n.Name), n.CPU, fmt.Sprint(n.Cores), size(n.Memory), n.Platform(), n.Kernel})
+	for _, n := range r.Nodes {
+		v.Machines.Rows = append(v.Machines.Rows, []string{n.Name, n.CPU, fmt.Sprint(n.Cores), size(n.Memory), n.Platform(), n.Kernel})
+		t := captioned{Caption: "what else is known of " + n.Name}
+		t.Head, t.Numeric = []string{"fact", "value"}, []bool{false, false}
+		for _, f := range Facts(n.Machine) {
+			if !slices.Contains(overview, f.Name) {
+				t.Rows = append(t.Rows, []string{strings.ReplaceAll(f.Name, "_", " "), f.Value})
+			}
+		}
+		if len(t.Rows) > 0 {
+			v.Known = append(v.Known, t)
+		}
 	}
 	for _, a := range r.Artifacts {
 		p := provenanceView{Artifact: a.Title}
-		for _, f := range []fact{{"Artifact", a.Artifact}, {"Paper", paper(a.PlannedArtifact)}, {"Licence", a.License}, {"Manifest, SHA-256", a.Manifest}} {
+		for _, f := range []Fact{{"Artifact", a.Artifact}, {"Paper", paper(a.PlannedArtifact)}, {"Licence", a.License}, {"Manifest, SHA-256", a.Manifest}} {
 			if f.Value != "" {
 				p.Facts = append(p.Facts, f)
 			}

@@ -77,6 +77,11 @@ func markdown(r *Run) string {
 	}
 	b.WriteString("\n## Environment\n\n")
 	markdownTable(&b, v.Machines.table)
+	for _, known := range v.Known {
+		fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", inline(known.Caption))
+		markdownTable(&b, known.table)
+		b.WriteString("\n</details>\n")
+	}
 	for _, p := range v.Provenance {
 		if p.Sources != nil {
 			fmt.Fprintf(&b, "\nSources of %s\n\n", inline(p.Artifact))

@@ -19,6 +19,7 @@ import (
 
 	"reprise/checks"
 	"reprise/runner/event"
+	"reprise/runner/node"
 	"reprise/runner/store"
 )
 
@@ -32,6 +33,11 @@ type Run struct {
 	// Artifacts are in the order of the run, each with what belongs to it.
 	Artifacts []*Artifact
 	Warnings  []string // that belong to no step
+	// Nodes are those the run began with, then those that it came to know of: a
+	// queue's machines, and unlike ones that measured what was reused.
+	Nodes []event.Node
+
+	anonymous bool
 }
 
 // Artifact is what a run had to do with one artifact.
@@ -86,6 +92,7 @@ type Step struct {
 	Started  time.Time
 	Ended    time.Time
 	Warnings []string
+	Observed []int // its experiment's observations that are its own
 	event.StepFinished
 }
 
@@ -193,9 +200,12 @@ func (b *builder) take(e event.Event) {
 	switch p := e.Payload.(type) {
 	case event.RunStarted:
 		r.ID, r.Start, r.Started = e.Run, p, e.Time
+		r.Nodes = slices.Clone(p.Nodes)
 		for _, name := range p.Artifacts {
 			b.artifact(name)
 		}
+	case event.Node:
+		r.Nodes = append(r.Nodes, p)
 	case event.Planned:
 		for _, about := range p.About {
 			b.artifact(about.Artifact).PlannedArtifact = about
@@ -219,11 +229,14 @@ func (b *builder) take(e event.Event) {
 		s.State, s.Node, s.Reason, s.Log, s.Started = running, p.Node, p.Reason, p.Log, e.Time
 	case event.StepReused:
 		s := b.step(p.Step)
-		s.State, s.From, s.Log, s.Started, s.Ended = reused, p.From, p.Log, e.Time, e.Time
+		s.State, s.From, s.Node, s.Log, s.Started, s.Ended = reused, p.From, p.Host, p.Log, e.Time, e.Time
 		s.Seconds, s.StepFinished.Observations = p.Seconds, p.Observations
 	case event.StepFinished:
 		s := b.step(p.Step)
 		s.State, s.StepFinished, s.Ended = string(p.Status), p, e.Time
+		if p.Host != "" {
+			s.Node = p.Host
+		}
 		if s.Started.IsZero() {
 			s.Started = e.Time
 		}
@@ -232,6 +245,8 @@ func (b *builder) take(e event.Event) {
 		if !slices.Contains(x.Metrics, p.Metric) {
 			x.Metrics = append(x.Metrics, p.Metric)
 		}
+		s := b.step(p.Step)
+		s.Observed = append(s.Observed, len(x.Observations))
 		x.Observations = append(x.Observations, p.Observation)
 	case event.Warned:
 		if p.Step == "" {
@@ -424,29 +439,6 @@ func plural(n int, thing string) string {
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 
-// Node names a machine without saying whose it is: the local one as local,
-// others by their place in the list. Reports travel; names of users and hosts
-// need not.
-func (r *Run) Node(name string) string {
-	for i, n := range r.Start.Nodes {
-		if n.Name == name && name != "local" {
-			return fmt.Sprintf("node%d", i+1)
-		}
-	}
-	return name
-}
-
-// Command is the command line of the run, without names of machines.
-func (r *Run) Command() string {
-	line := r.Start.Command
-	for _, n := range r.Start.Nodes {
-		if n.Name != "local" {
-			line = strings.ReplaceAll(line, n.Name, r.Node(n.Name))
-		}
-	}
-	return line
-}
-
 // MarshalJSON writes what the other formats are made of. New keys may be added
 // at any time.
 func (r *Run) MarshalJSON() ([]byte, error) {
@@ -493,16 +485,13 @@ func (r *Run) MarshalJSON() ([]byte, error) {
 		Profile   string                 `json:"profile"`
 		Command   string                 `json:"command,omitempty"`
 		Nodes     []event.Node           `json:"nodes"`
+		Records   *node.Mount            `json:"records,omitempty"`
 		Claims    map[checks.Outcome]int `json:"claims"`
 		Warnings  []string               `json:"warnings,omitempty"`
 		Artifacts []artifact             `json:"artifacts"`
 	}{
-		1, r.ID, r.Headline(), r.Outcome(), r.Exit(), r.Started, r.Ended, r.Start.Version, r.Start.Profile, r.Command(),
-		[]event.Node{}, r.Tally(), r.Warnings, []artifact{},
-	}
-	for _, n := range r.Start.Nodes {
-		n.Name = r.Node(n.Name)
-		out.Nodes = append(out.Nodes, n)
+		1, r.ID, r.Headline(), r.Outcome(), r.Exit(), r.Started, r.Ended, r.Start.Version, r.Start.Profile, r.Start.Command,
+		append([]event.Node{}, r.Nodes...), r.Start.Records, r.Tally(), r.Warnings, []artifact{},
 	}
 	for _, a := range r.Artifacts {
 		written := artifact{PlannedArtifact: a.PlannedArtifact, Claims: []checks.Verdict{}, Experiments: []experiment{}}
@@ -516,7 +505,7 @@ func (r *Run) MarshalJSON() ([]byte, error) {
 			}
 			for _, s := range e.Steps {
 				w := step{
-					Step: s.ID, State: s.State, Node: r.Node(s.Node), From: s.From, Reason: s.Reason, Seconds: s.Seconds, User: s.UserSeconds,
+					Step: s.ID, State: s.State, Node: s.Node, From: s.From, Reason: s.Reason, Seconds: s.Seconds, User: s.UserSeconds,
 					Sys: s.SysSeconds, MaxRSS: s.MaxRSS, Class: string(s.Class), Error: s.Error, Tail: s.Tail, Warnings: s.Warnings,
 				}
 				if !s.Started.IsZero() {

@@ -35,7 +35,7 @@ func Task(ctx context.Context, array, task string) error {
 	if err != nil {
 		e.Failed = err.Error()
 	}
-	e.Result.Machine = node.ThisMachine()
+	e.Result.Machine = node.ThisMachine().On("work", s.Dir)
 	e.Result.Host, _ = os.Hostname()
 	data, err := json.Marshal(e)
 	if err != nil {

@@ -91,7 +91,7 @@ type Nothing struct{}
 
 // Describe says what machine this is.
 func (h *Host) Describe(_ Nothing, m *node.Machine) error {
-	*m = node.ThisMachine()
+	*m = node.ThisMachine().On("work", h.home)
 	return nil
 }
 

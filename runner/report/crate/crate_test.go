@@ -172,40 +172,6 @@ func TestChangesAreFound(t *testing.T) {
 	require.ErrorContains(t, err, "this is no RO-Crate")
 }
 
-// TestNobodyIsNamed greps a crate for whatever tells who made it and where.
-func TestNobodyIsNamed(t *testing.T) {
-	folder := t.TempDir()
-	log, err := os.ReadFile(filepath.Join(recorded("failed-step"), "events.jsonl"))
-	require.NoError(t, err)
-	planted := strings.NewReplacer(
-		`"name":"local"`, `"name":"ssh:ada@analytical.example.org"`,
-		`"node":"local"`, `"node":"ssh:ada@analytical.example.org"`,
-		`"tail":["`, `"tail":["cannot write /home/ada/secret on engine-7 (analytical.example.org)","`).Replace(string(log))
-	require.Contains(t, planted, "ada@analytical")
-	require.Contains(t, planted, "/home/ada/secret")
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "events.jsonl"), []byte(planted), 0o600))
-	private := []string{"ada", "engine-7", "/home/ada"}
-
-	c, err := Pack(folder, Options{Private: private})
-	require.NoError(t, err)
-	wrong, err := Verify(opened(t, c))
-	require.NoError(t, err)
-	require.Empty(t, wrong)
-	for _, f := range c.Files {
-		for _, word := range []string{"ada@", "analytical", "/home/ada", "engine-7", "192.168."} {
-			require.NotContains(t, string(f.Data), word, f.Name)
-		}
-	}
-
-	c, err = Pack(folder, Options{Private: private, Identify: true})
-	require.NoError(t, err)
-	all := ""
-	for _, f := range c.Files {
-		all += string(f.Data)
-	}
-	require.Contains(t, all, "/home/ada/secret")
-}
-
 func TestAnotherManifestIsLeftOut(t *testing.T) {
 	c := packed(t, "sample", Options{Manifests: map[string][]byte{"sample": []byte("reprise: 1\n")}})
 	require.Len(t, c.Warnings, 1)

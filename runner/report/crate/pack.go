@@ -10,6 +10,7 @@ package crate
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,7 +28,6 @@ import (
 
 	"reprise/runner/event"
 	"reprise/runner/report"
-	"reprise/runner/store"
 )
 
 // Names of files in a crate.
@@ -50,10 +50,10 @@ type Options struct {
 	// Manifests are the artifacts' manifests by artifact; one whose digest is not
 	// the one that the run recorded is left out, with a warning.
 	Manifests map[string][]byte
-	// Identify keeps the names of nodes and everything in Private.
+	// Identify keeps the names of users, machines and folders.
 	Identify bool
-	// Private are words that are replaced wherever they stand, such as the names
-	// of the user and of this machine, and the home folder.
+	// Private are further words to leave out, such as the names of the user and
+	// of this machine, and the home folder.
 	Private []string
 }
 
@@ -75,36 +75,11 @@ func Pack(dir string, o Options) (*Crate, error) {
 	if err != nil {
 		return nil, err
 	}
-	observed, err := observations(dir)
-	if err != nil {
-		return nil, err
+	if !o.Identify {
+		run.Anonymise(o.Private...)
 	}
 	p := &packer{run: run, options: o, crate: &Crate{}, graph: map[string]entity{}}
-	p.private(run)
-	return p.pack(observed)
-}
-
-// observations are the observations by step, one JSON object a line.
-func observations(dir string) (map[string][]byte, error) {
-	f, err := os.Open(filepath.Join(dir, store.EventsFile))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	by := map[string][]byte{}
-	for e, err := range event.Read(f) {
-		if err != nil {
-			return nil, err
-		}
-		if o, ok := e.Payload.(event.Observed); ok {
-			line, err := json.Marshal(o.Observation)
-			if err != nil {
-				return nil, err
-			}
-			by[o.Step] = append(append(by[o.Step], line...), '\n')
-		}
-	}
-	return by, nil
+	return p.pack()
 }
 
 // entity is one object of the metadata's graph.
@@ -128,57 +103,7 @@ type packer struct {
 	crate   *Crate
 	order   []string
 	graph   map[string]entity
-	replace []string // private word, what stands for it, …
 	parts   []string
-}
-
-// private gathers what must not be in the crate.
-func (p *packer) private(run *report.Run) {
-	if p.options.Identify {
-		return
-	}
-	var words []string
-	add := func(word, by string) {
-		if len(word) > 2 && !slices.Contains(words, word) {
-			words = append(words, word)
-			p.replace = append(p.replace, word, by)
-		}
-	}
-	for i, n := range run.Start.Nodes {
-		if n.Name == "local" {
-			continue
-		}
-		by := fmt.Sprintf("node-%d", i+1)
-		add(n.Name, by)
-		name := n.Name[strings.LastIndex(n.Name, ":")+1:]
-		user, host, has := strings.Cut(name, "@")
-		if !has {
-			host, user = user, ""
-		}
-		add(host, by)
-		add(user, "user")
-	}
-	if run.Start.Folder != "" {
-		add(run.Start.Folder, "RUN")
-		add(filepath.Dir(filepath.Dir(run.Start.Folder)), "STORE")
-	}
-	for _, word := range p.options.Private {
-		add(word, "PRIVATE")
-	}
-	// Longer words first, so that none is cut in two by a shorter.
-	pairs := make([][2]string, 0, len(p.replace)/2)
-	for i := 0; i < len(p.replace); i += 2 {
-		pairs = append(pairs, [2]string{p.replace[i], p.replace[i+1]})
-	}
-	slices.SortStableFunc(pairs, func(a, b [2]string) int { return len(b[0]) - len(a[0]) })
-	p.replace = p.replace[:0]
-	for _, pair := range pairs {
-		p.replace = append(p.replace, pair[0], pair[1])
-	}
-}
-
-func (p *packer) scrub(text string) string {
-	return strings.NewReplacer(p.replace...).Replace(text)
 }
 
 func (p *packer) put(id string, e entity) string {
@@ -192,7 +117,6 @@ func (p *packer) put(id string, e entity) string {
 
 // file adds a file and what the graph says of it.
 func (p *packer) file(name string, data []byte, e entity) string {
-	data = []byte(p.scrub(string(data)))
 	p.crate.Files = append(p.crate.Files, File{name, data})
 	digest := sha256.Sum256(data)
 	e["@type"] = "File"
@@ -204,6 +128,18 @@ func (p *packer) file(name string, data []byte, e entity) string {
 	return p.put(name, e)
 }
 
+// observations are those of a step, one JSON object a line.
+func observations(x *report.Experiment, s *report.Step) ([]byte, error) {
+	var lines bytes.Buffer
+	out := json.NewEncoder(&lines)
+	for _, i := range s.Observed {
+		if err := out.Encode(x.Observations[i]); err != nil {
+			return nil, err
+		}
+	}
+	return lines.Bytes(), nil
+}
+
 // uuid names an action: the same for the same step of the same run.
 func (p *packer) uuid(of string) string {
 	sum := sha1.Sum([]byte("reprise run " + p.run.ID + "\x00" + of))
@@ -211,7 +147,7 @@ func (p *packer) uuid(of string) string {
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
-func (p *packer) pack(observed map[string][]byte) (*Crate, error) {
+func (p *packer) pack() (*Crate, error) {
 	r := p.run
 	p.put(conformRun, entity{"@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"})
 	tool := p.put("#reprise", entity{"@type": "SoftwareApplication", "name": "reprise", "version": r.Start.Version, "softwareVersion": r.Start.Version})
@@ -226,7 +162,7 @@ func (p *packer) pack(observed map[string][]byte) (*Crate, error) {
 	}
 	shown := p.file("report.md", verdicts.Bytes(), entity{"name": "claims and their verdicts", "encodingFormat": "text/markdown"})
 
-	environment := p.environment()
+	machines := p.machines()
 	var actions, instruments []string
 	for _, a := range r.Artifacts {
 		sources := p.sources(a)
@@ -252,12 +188,23 @@ func (p *packer) pack(observed map[string][]byte) (*Crate, error) {
 				if p.graph[id] == nil {
 					instruments = append(instruments, p.put(id, instrument))
 				}
-				actions = append(actions, p.action(a, x, s, id, append(slices.Clone(sources), environment[s.Node]...), observed[s.ID]))
+				observed, err := observations(x, s)
+				if err != nil {
+					return nil, err
+				}
+				actions = append(actions, p.action(x, s, id, append(slices.Clone(sources), machines[s.Node].facts...), machines[s.Node].environment, observed))
 			}
 		}
 	}
-	whole := entity{"@type": "CreateAction", "name": p.scrub("reprise run of " + strings.Join(r.Start.Artifacts, ", ")), "instrument": reference{tool},
-		"object": p.parameter("profile", r.Start.Profile), "result": refer(shown), "startTime": r.Started.UTC().Format(time.RFC3339),
+	about := p.parameter("profile", r.Start.Profile)
+	if m := r.Start.Records; m != nil {
+		about = append(about, p.parameter("records_file_system", report.MountText(*m))...)
+	}
+	if r.Start.Command != "" {
+		about = append(about, p.parameter("command", r.Start.Command)...)
+	}
+	whole := entity{"@type": "CreateAction", "name": "reprise run of " + strings.Join(r.Start.Artifacts, ", "), "instrument": reference{tool},
+		"object": refer(about...), "result": refer(shown), "startTime": r.Started.UTC().Format(time.RFC3339),
 		"endTime": r.Ended.UTC().Format(time.RFC3339), "actionStatus": status(r.End != nil && r.End.Outcome == "finished")}
 	if whole["actionStatus"] == failed {
 		whole["error"] = "the run was interrupted or killed"
@@ -326,8 +273,8 @@ func status(ok bool) string {
 var fileName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // action says what a step did.
-func (p *packer) action(a *report.Artifact, x *report.Experiment, s *report.Step, instrument string, objects []string, observed []byte) string {
-	name := "results/" + fileName.ReplaceAllString(p.scrub(s.ID), "_")
+func (p *packer) action(x *report.Experiment, s *report.Step, instrument string, objects, environment []string, observed []byte) string {
+	name := "results/" + fileName.ReplaceAllString(s.ID, "_")
 	for p.graph[name+".jsonl"] != nil || p.graph[name+".stderr.txt"] != nil {
 		name += "_" // two ids that differ in other characters only
 	}
@@ -350,7 +297,7 @@ func (p *packer) action(a *report.Artifact, x *report.Experiment, s *report.Step
 	}
 	slices.Sort(objects)
 	objects = slices.Compact(objects)
-	e := entity{"@type": "CreateAction", "name": p.scrub(s.ID), "instrument": reference{instrument},
+	e := entity{"@type": "CreateAction", "name": s.ID, "instrument": reference{instrument},
 		"startTime": s.Started.UTC().Format(time.RFC3339Nano), "endTime": s.Ended.UTC().Format(time.RFC3339Nano),
 		"actionStatus": status(s.State == string(event.Done) || s.State == "reused")}
 	if len(objects) > 0 {
@@ -359,13 +306,16 @@ func (p *packer) action(a *report.Artifact, x *report.Experiment, s *report.Step
 	if len(results) > 0 {
 		e["result"] = refer(results...)
 	}
+	if len(environment) > 0 {
+		e["environment"] = refer(environment...)
+	}
 	if e["actionStatus"] == failed {
-		e["error"] = p.scrub(cmpOr(s.Error, "ended as "+s.State))
+		e["error"] = cmp.Or(s.Error, "ended as "+s.State)
 	}
 	if s.State == "reused" {
 		e["description"] = "measured by run " + s.From + " and used again, since nothing that it depends on has changed"
 	} else if s.Reason != "" {
-		e["description"] = p.scrub(s.Reason)
+		e["description"] = s.Reason
 	}
 	usage := []string{}
 	for _, u := range []struct {
@@ -383,16 +333,8 @@ func (p *packer) action(a *report.Artifact, x *report.Experiment, s *report.Step
 	return p.put(p.uuid(s.ID), e)
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // parameter is a value that went into a step.
 func (p *packer) parameter(name, value string) []string {
-	value = p.scrub(value)
 	return []string{p.put("#"+name+"="+value, entity{"@type": "PropertyValue", "name": name, "value": value})}
 }
 
@@ -406,7 +348,7 @@ func (p *packer) sources(a *report.Artifact) []string {
 		}
 		id := s.From
 		if !strings.Contains(id, "://") {
-			id, e["codeRepository"] = "#source-"+a.Artifact+"-"+s.Name, p.scrub(s.From)
+			id, e["codeRepository"] = "#source-"+a.Artifact+"-"+s.Name, s.From
 		} else if s.Pin != "" {
 			id += "#" + s.Pin
 		}
@@ -415,17 +357,29 @@ func (p *packer) sources(a *report.Artifact) []string {
 	return ids
 }
 
-// environment describes the nodes: by node's name, what its steps ran on.
-func (p *packer) environment() map[string][]string {
-	by := map[string][]string{}
-	for i, n := range p.run.Start.Nodes {
+// machine is what the graph says of a node.
+type machine struct{ facts, environment []string }
+
+// machines describes the nodes: by node's name, what its steps ran on.
+func (p *packer) machines() map[string]machine {
+	by := map[string]machine{}
+	for i, n := range p.run.Nodes {
 		name := fmt.Sprintf("node-%d", i+1)
-		for _, f := range [][2]string{{"platform", n.Platform()}, {"kernel", n.Kernel}, {"processor", n.CPU},
-			{"cores", fmt.Sprint(n.Cores)}, {"memory_bytes", fmt.Sprint(n.Memory)}} {
-			if f[1] != "" {
-				by[n.Name] = append(by[n.Name], p.put("#"+name+"-"+f[0], entity{"@type": "PropertyValue", "name": name + " " + f[0], "value": f[1]}))
+		var m machine
+		for _, f := range report.Facts(n.Machine) {
+			e := entity{"@type": "PropertyValue", "name": name + " " + f.Name, "value": f.Value}
+			variable, is := strings.CutPrefix(f.Name, "environment ")
+			if is {
+				e["name"] = variable
+			}
+			id := p.put("#"+name+"-"+fileName.ReplaceAllString(f.Name, "-"), e)
+			if is {
+				m.environment = append(m.environment, id)
+			} else {
+				m.facts = append(m.facts, id)
 			}
 		}
+		by[n.Name] = m
 	}
 	return by
 }
@@ -449,7 +403,7 @@ func (p *packer) provenance() ([]byte, error) {
 	}
 	for _, a := range p.run.Artifacts {
 		for _, s := range a.Sources {
-			d := descriptor{Name: a.Artifact + "/" + s.Name, URI: p.scrub(s.From)}
+			d := descriptor{Name: a.Artifact + "/" + s.Name, URI: s.From}
 			switch len(s.Pin) {
 			case 40:
 				d.Digest = map[string]string{"gitCommit": s.Pin}
