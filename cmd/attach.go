@@ -41,7 +41,7 @@ func (a *app) attachCommand() *cobra.Command {
 		Short: "Follow a run that another process executes",
 		Long: `Follow a run by its event log until it ends. RUN is the id of a run, the
 beginning of one, latest (which it is by default), or the path of an event log.
-Leaving does not disturb the run.
+Leaving does not disturb the run. One that was killed is shown up to there.
 
 With --on ssh:[user@]host the run is one of another machine: reprise is copied
 there, reads the log and the steps' own logs, and leaves nothing behind but
@@ -178,13 +178,16 @@ func followJob(id, path string) *tui.Job {
 					return nil
 				}
 			}
+			if ctx.Err() == nil && path != "" {
+				return &store.KilledError{Run: id}
+			}
 			return ctx.Err()
 		},
 	}
 }
 
 // growing reads a file that is still being written: at its end it waits for
-// more until ctx is cancelled.
+// more until ctx is cancelled, or nobody writes it any more.
 type growing struct {
 	ctx context.Context
 	f   *os.File
@@ -193,8 +196,9 @@ type growing struct {
 func (g *growing) Read(p []byte) (int, error) {
 	const again = 100 * time.Millisecond
 	for {
+		over := store.Abandoned(filepath.Dir(g.f.Name()))
 		n, err := g.f.Read(p)
-		if n > 0 || err != io.EOF {
+		if n > 0 || err != io.EOF || over {
 			return n, err
 		}
 		select {

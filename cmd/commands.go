@@ -7,6 +7,7 @@ func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.runCommand(),
 		a.kickCommand(),
+		a.resumeCommand(),
 		a.uiCommand(),
 		a.attachCommand(),
 		a.replayCommand(),

@@ -23,6 +23,7 @@ import (
 // notRun are the commands of the documents that are only parsed here, each with
 // the reason why.
 var notRun = map[string]string{
+	"reprise resume ":            "needs a run with something left to do; testdata/script/resume.txtar",
 	"go run . run":               "the main job of .ci/run",
 	"go test ./...":              "this",
 	"reprise run":                "minutes; the main job of .ci/run",

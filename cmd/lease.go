@@ -26,16 +26,49 @@ type leaseFlags struct {
 	yes, keep                   bool
 }
 
+const noWait = "0s"
+
 func (f *leaseFlags) flags(flags *pflag.FlagSet) {
-	flags.BoolVarP(&f.yes, "yes", "y", false, "agree to the cost of a lease")
+	f.consent(flags)
 	flags.Float64Var(&f.maxSU, "max-su", 0, "service units that a lease may cost, prolonged as it may be (default: twice its estimate)")
 	flags.Float64Var(&f.hours, "hours", 0, "length of the lease in hours (default: estimated)")
-	flags.StringVar(&f.waitFor, "wait-for-hardware", "0s", "how long to wait for hosts that are booked: 3d, 12h")
+	flags.StringVar(&f.waitFor, "wait-for-hardware", noWait, "how long to wait for hosts that are booked: 3d, 12h")
 	flags.StringVar(&f.reuse, "reuse-lease", "", "use the hosts of this lease of the project, by id or name, and do not release it")
 	flags.BoolVar(&f.keep, "keep", false, "keep the leased nodes after the run; reprise down releases them")
 	flags.StringVar(&f.site, "site", "", "testbed site, instead of the manifest's")
 	flags.StringSliceVar(&f.uids, "node", nil, "lease these nodes, by uid, instead of any of the node type")
 	flags.StringVar(&f.cloud, "cloud", "", "entry of clouds.yaml (default $OS_CLOUD, or the site's)")
+}
+
+// consent is the one of them that is asked for anew whenever money is spent.
+func (f *leaseFlags) consent(flags *pflag.FlagSet) {
+	flags.BoolVarP(&f.yes, "yes", "y", false, "agree to the cost of a lease")
+}
+
+// args are the flags that were given, but for the consent.
+func (f leaseFlags) args() []string {
+	var words []string
+	for flag, value := range map[string]string{"--cloud": f.cloud, "--site": f.site, "--reuse-lease": f.reuse} {
+		if value != "" {
+			words = append(words, flag+"="+value)
+		}
+	}
+	if f.waitFor != "" && f.waitFor != noWait {
+		words = append(words, "--wait-for-hardware="+f.waitFor)
+	}
+	for flag, value := range map[string]float64{"--hours": f.hours, "--max-su": f.maxSU} {
+		if value != 0 {
+			words = append(words, fmt.Sprintf("%s=%g", flag, value))
+		}
+	}
+	if f.keep {
+		words = append(words, "--keep")
+	}
+	for _, uid := range f.uids {
+		words = append(words, "--node="+uid)
+	}
+	slices.Sort(words)
+	return words
 }
 
 // leasePlan sizes the lease for those experiments of a manifest that are going
@@ -280,7 +313,7 @@ func (a *app) printLeasedRun(s *session, f runFlags) error {
 			return fail(ExitInfrastructure, err)
 		}
 		fmt.Fprintf(a.stdout, "%s\n", line)
-		return a.printPlan(s.plan, s.engine.Store, f, true)
+		return a.printPlan(s, f, true)
 	}
 	a.printTestbedPlan(a.stdout, plan)
 	fmt.Fprintln(a.stdout, "calls that lease and boot:")
@@ -290,7 +323,7 @@ func (a *app) printLeasedRun(s *session, f runFlags) error {
 	fmt.Fprintf(a.stdout, "over SSH, to each of %d node(s) as %s: this program is copied there, and what the steps need\n", plan.Count, plan.Site.User)
 	a.printPreparations(s)
 	fmt.Fprintln(a.stdout, "steps, in order:")
-	if err := a.printPlan(s.plan, s.engine.Store, f, true); err != nil {
+	if err := a.printPlan(s, f, true); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout, "calls that release, also when a step fails and on Ctrl-C:")
@@ -309,7 +342,7 @@ func indented(w io.Writer, script string) {
 func (s *session) experimentsToRun() []string {
 	var ids []string
 	for _, step := range s.plan.Steps {
-		if result, _ := s.engine.Store.Lookup(step.Key); (result == nil || s.engine.Fresh) && !slices.Contains(ids, step.Experiment) {
+		if result, _ := s.engine.Stored(step); result == nil && !slices.Contains(ids, step.Experiment) {
 			ids = append(ids, step.Experiment)
 		}
 	}

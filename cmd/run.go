@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,7 @@ type runFlags struct {
 	nodes    nodeFlags
 	outputs  outputs
 	looks    looks
+	resumes  []string // the run that is gone on with, and those before it
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -91,21 +93,32 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
   reprise run --headless --junit junit.xml --html report.html --github -`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifacts(cmd, args, f) },
 	}
+	f.flags(c)
+	return c
+}
+
+func (f *runFlags) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.profile, "profile", "kick", "scale of the run: kick, local or paper")
 	flags.StringSliceVar(&f.only, "only", nil, "run these experiments only (E1,E3)")
 	flags.StringArrayVar(&f.params, "param", nil, "set a parameter, `name=value`; a list a,b,c makes an axis; may be repeated")
 	flags.IntVar(&f.jobs, "jobs", 0, "steps that run at once on each machine (default: one for each of its cores)")
 	flags.BoolVar(&f.fresh, "fresh", false, "measure again whatever is stored")
+	f.nodes.flags(flags)
+	f.showFlags(c)
+}
+
+// showFlags are those that say how the run is shown and where it is kept, not
+// what it is.
+func (f *runFlags) showFlags(c *cobra.Command) {
+	flags := c.Flags()
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the steps and why each would run, and end")
 	flags.BoolVar(&f.json, "json", false, "print the run's events as JSON, one object a line")
 	flags.BoolVar(&f.headless, "headless", false, "never open the terminal UI")
 	flags.BoolVar(&f.headless, "plain", false, "the same as --headless")
-	f.nodes.flags(flags)
 	f.outputs.flags(flags)
 	storeFlag(c, &f.store)
 	f.looks.flags(c)
-	return c
 }
 
 func storeFlag(c *cobra.Command, store *string) {
@@ -115,7 +128,21 @@ func storeFlag(c *cobra.Command, store *string) {
 // command is the command line that makes the same run.
 func (f runFlags) command(args []string) string {
 	words := append([]string{"reprise", "run"}, args...)
-	words = append(words, "--profile", f.profile)
+	words = append(words, f.chosen()...)
+	if f.store != "" {
+		words = append(words, "--store", f.store)
+	}
+	for i, w := range words {
+		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`") {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// chosen are the flags that say what is run and on what.
+func (f runFlags) chosen() []string {
+	words := []string{"--profile", f.profile}
 	if len(f.only) > 0 {
 		words = append(words, "--only", strings.Join(f.only, ","))
 	}
@@ -131,15 +158,7 @@ func (f runFlags) command(args []string) string {
 	for _, arg := range f.nodes.sbatch {
 		words = append(words, "--sbatch-arg", arg)
 	}
-	if f.store != "" {
-		words = append(words, "--store", f.store)
-	}
-	for i, w := range words {
-		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`") {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(words, " ")
+	return words
 }
 
 // recorded is the command line as the log has it: without where the records
@@ -153,6 +172,39 @@ func (f runFlags) recorded(manifests []*artifacts.Manifest) string {
 	return f.command(names)
 }
 
+// args are the arguments that ask for the same run from any folder: whatever of
+// the flags matters to it, with absolute paths.
+func (f runFlags) args(manifests []*artifacts.Manifest) ([]string, error) {
+	var words []string
+	for _, m := range manifests {
+		if m.Dir == "" {
+			words = append(words, m.Artifact)
+		} else {
+			words = append(words, filepath.Join(m.Dir, filepath.Base(m.File)))
+		}
+	}
+	var err error
+	absolute := func(path string) string {
+		path, bad := filepath.Abs(path)
+		err = errors.Join(err, bad)
+		return path
+	}
+	if isInventory(f.nodes.on) {
+		f.nodes.on = absolute(f.nodes.on)
+	}
+	words = append(words, f.chosen()...)
+	if f.jobs != 0 {
+		words = append(words, "--jobs", strconv.Itoa(f.jobs))
+	}
+	if f.nodes.sshConfig != "" {
+		words = append(words, "--ssh-config", absolute(f.nodes.sshConfig))
+	}
+	for _, program := range f.nodes.programs {
+		words = append(words, "--program", absolute(program))
+	}
+	return append(words, f.nodes.lease.args()...), err
+}
+
 func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error {
 	manifests, err := a.loadAll(args)
 	if err != nil {
@@ -162,6 +214,11 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err != nil {
 		return err
 	}
+	return a.runSession(cmd.Context(), s, args, f)
+}
+
+// runSession executes what has been prepared, or with --dry-run prints it.
+func (a *app) runSession(ctx context.Context, s *session, args []string, f runFlags) (err error) {
 	if f.dryRun {
 		defer s.nodes.close()
 		if s.lease != nil {
@@ -170,17 +227,17 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		if !f.json {
 			a.printPreparations(s)
 		}
-		return a.printPlan(s.plan, s.engine.Store, f, false)
+		return a.printPlan(s, f, false)
 	}
 	switch {
 	case s.lease != nil && len(s.experimentsToRun()) > 0:
-		held, bad := a.lease(cmd.Context(), *s.lease, f)
+		held, bad := a.lease(ctx, *s.lease, f)
 		if bad != nil {
 			return bad
 		}
 		if err = s.on(held.nodes); err == nil {
 			s.engine.Leases = held.events
-			err = held.attend(cmd.Context(), func(ctx context.Context) error {
+			err = held.attend(ctx, func(ctx context.Context) error {
 				if err := a.ready(ctx, s); err != nil {
 					return err
 				}
@@ -194,8 +251,8 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 		if s.lease != nil {
 			fmt.Fprintln(a.stderr, "everything has been measured before; nothing is leased")
 		}
-		if err = a.ready(cmd.Context(), s); err == nil {
-			err = a.show(cmd.Context(), s, args, f)
+		if err = a.ready(ctx, s); err == nil {
+			err = a.show(ctx, s, args, f)
 		}
 		s.nodes.close()
 	}
@@ -212,10 +269,25 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err := f.outputs.write(a, s.summary.Dir); err != nil {
 		return err
 	}
-	if code := exitCode(s.summary); code != ExitOK {
-		return fail(code, nil)
+	return f.ended(s.summary)
+}
+
+// ended is the error that ends the process as the run came to: nil if all is well.
+func (f runFlags) ended(sum runner.Summary) error {
+	code := exitCode(sum)
+	resume := "reprise resume"
+	if f.store != "" {
+		resume += " --store " + f.store
 	}
-	return nil
+	switch code {
+	case ExitOK:
+		return nil
+	case ExitInterrupted:
+		return fail(code, nil, resume+" goes on where it stopped")
+	case ExitStepFailed, ExitInfrastructure:
+		return fail(code, nil, resume+" tries again what failed")
+	}
+	return fail(code, nil)
 }
 
 // choice is what the flags choose, as the terminal UI's form has it.
@@ -391,8 +463,12 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 			return nil, fail(ExitInfrastructure, fmt.Errorf("the store cannot be written: %w", err), "choose another folder with --store, or mend the permissions of this one")
 		}
 	}
+	args, err := f.args(manifests)
+	if err != nil {
+		return nil, fail(ExitInfrastructure, err)
+	}
 	engine := &runner.Engine{
-		Store: kept, Version: version(), Command: f.recorded(manifests), Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Version: version(), Command: f.recorded(manifests), Args: args, Resumes: f.resumes, Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}
 	if f.nodes.on != "" && f.nodes.on != "local" {
@@ -408,7 +484,7 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 func (s *session) execute(ctx context.Context, show event.Subscriber) error {
 	var err error
 	s.summary, err = s.engine.Execute(ctx, s.plan, exitCode, show)
-	s.engine.Fresh = false
+	s.engine.Fresh, s.engine.Resumes = false, nil
 	return err
 }
 
@@ -444,7 +520,10 @@ func (a *app) openStore(flag string) (*store.Store, error) {
 
 // loadAll loads the manifests the arguments name, all shipped ones without
 // arguments, and prints every finding of all of them.
-func (a *app) loadAll(args []string) ([]*artifacts.Manifest, error) {
+func (a *app) loadAll(args []string) ([]*artifacts.Manifest, error) { return load(args, a.stderr) }
+
+// load loads as loadAll does, and prints findings to w.
+func load(args []string, w io.Writer) ([]*artifacts.Manifest, error) {
 	if len(args) == 0 {
 		args = artifacts.EmbeddedNames()
 	}
@@ -460,7 +539,7 @@ func (a *app) loadAll(args []string) ([]*artifacts.Manifest, error) {
 			}
 			return nil, fail(ExitManifest, err)
 		}
-		if err := findings.Print(a.stderr); err != nil {
+		if err := findings.Print(w); err != nil {
 			return nil, fail(ExitInfrastructure, err)
 		}
 		if len(findings.Errors()) > 0 {
@@ -522,36 +601,32 @@ func commandOf(s *runner.Step) string {
 	return fmt.Sprintf("reprise exec %s '%s'", s.Builtin.Name, params)
 }
 
-func (a *app) printPlan(p *runner.Plan, kept *store.Store, f runFlags, commands bool) error {
+func (a *app) printPlan(s *session, f runFlags, commands bool) error {
 	run := 0
-	for _, s := range p.Steps {
-		result, err := kept.Lookup(s.Key)
-		why := "reused from run "
-		switch {
-		case f.fresh:
-			why = "would run: asked for by --fresh"
+	for _, step := range s.plan.Steps {
+		result, why := s.engine.Stored(step)
+		if result == nil {
 			run++
-		case result != nil:
-			why += result.Run
-		default:
-			why = "would run: " + kept.Why(s.ID, s.Key, s.Parts, err)
-			run++
+			why = "would run: " + why
+		} else {
+			why = "reused from run " + result.Run
 		}
 		if f.json {
-			line, err := json.Marshal(map[string]any{"step": s.ID, "key": s.Key, "params": s.Params, "after": s.After, "run": result == nil || f.fresh, "reason": why})
+			line, err := json.Marshal(map[string]any{"step": step.ID, "key": step.Key, "params": step.Params, "after": step.After, "run": result == nil, "reason": why})
 			if err != nil {
 				return fail(ExitInfrastructure, err)
 			}
 			fmt.Fprintf(a.stdout, "%s\n", line)
 			continue
 		}
-		fmt.Fprintf(a.stdout, "%s  %s\n", s.ID, why)
-		if commands && (result == nil || f.fresh) {
-			indented(a.stdout, commandOf(s))
+		fmt.Fprintf(a.stdout, "%s  %s\n", step.ID, why)
+		if commands && result == nil {
+			indented(a.stdout, commandOf(step))
 		}
 	}
 	if !f.json {
-		fmt.Fprintf(a.stdout, "%d steps, %d would run, %d would be reused\n", len(p.Steps), run, len(p.Steps)-run)
+		n := len(s.plan.Steps)
+		fmt.Fprintf(a.stdout, "%d steps, %d would run, %d would be reused\n", n, run, n-run)
 	}
 	return nil
 }

@@ -23,8 +23,9 @@ func (a *app) runsCommand() *cobra.Command {
 		Use:   "runs",
 		Short: "List the recorded runs, the newest first",
 		Long: `List the recorded runs, the newest first: what was run, how it ended and what
-came of the claims. A run without an end is under way or was killed; running
-the same again goes on where it stopped.`,
+came of the claims. One that is under way has the process that writes it; one
+that was killed or interrupted, or in which something failed, is gone on with
+by reprise resume.`,
 		Example: `  reprise runs
   reprise runs -n 5 --json
   reprise replay latest`,
@@ -45,7 +46,10 @@ type listedRun struct {
 	Artifacts []string               `json:"artifacts"`
 	Nodes     []string               `json:"nodes"`
 	Outcome   string                 `json:"outcome"`
-	Seconds   float64                `json:"seconds,omitempty"` // of a run that has ended
+	PID       int                    `json:"pid,omitempty"`        // of the process that has it under way
+	Resumes   string                 `json:"resumes,omitempty"`    // run that it goes on with
+	ResumedBy string                 `json:"resumed_by,omitempty"` // newest run that goes on with it
+	Seconds   float64                `json:"seconds,omitempty"`    // of a run that has ended
 	Claims    map[checks.Outcome]int `json:"claims"`
 	Folder    string                 `json:"folder"`
 }
@@ -66,6 +70,7 @@ func (a *app) runs(storeFlag string, most int, asJSON bool) error {
 	if most > 0 {
 		ids = ids[:min(most, len(ids))]
 	}
+	resumed := map[string]string{}
 	lines := json.NewEncoder(a.stdout)
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RUN\tPROFILE\tARTIFACTS\tON\tTOOK\tOUTCOME\tCLAIMS")
@@ -73,6 +78,13 @@ func (a *app) runs(storeFlag string, most int, asJSON bool) error {
 		row := listedRun{Run: id, Outcome: "no readable log", Claims: map[checks.Outcome]int{}, Folder: kept.RunDir(id)}
 		if r, err := tui.ReadRecorded(filepath.Join(kept.RunDir(id), store.EventsFile)); err == nil {
 			row.Started, row.Profile, row.Artifacts, row.Outcome = r.Started, r.Start.Profile, r.Start.Artifacts, r.Outcome()
+			if r.Holder != nil {
+				row.PID = r.Holder.PID
+			}
+			row.Resumes, row.ResumedBy = r.Start.Resumes, resumed[id]
+			if _, newer := resumed[row.Resumes]; !newer && row.Resumes != "" {
+				resumed[row.Resumes] = id
+			}
 			for _, n := range r.Start.Nodes {
 				row.Nodes = append(row.Nodes, n.Name)
 			}
@@ -91,6 +103,12 @@ func (a *app) runs(storeFlag string, most int, asJSON bool) error {
 			}
 			continue
 		}
+		switch {
+		case row.ResumedBy != "":
+			row.Outcome += ", resumed as " + row.ResumedBy
+		case row.PID != 0:
+			row.Outcome += fmt.Sprintf(" in process %d", row.PID)
+		}
 		took := "-"
 		if row.Seconds > 0 {
 			took = time.Duration(row.Seconds * float64(time.Second)).Round(10 * time.Millisecond).String()
@@ -100,5 +118,11 @@ func (a *app) runs(storeFlag string, most int, asJSON bool) error {
 	if asJSON {
 		return nil
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return fail(ExitInfrastructure, err)
+	}
+	if r := unfinished(kept, ids); r != nil {
+		fmt.Fprintf(a.stdout, "reprise resume goes on with %s\n", r.ID)
+	}
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon"
+	"reprise/runner/event"
 	"reprise/runner/node"
 	"reprise/runner/report"
 	"reprise/runner/store"
@@ -161,6 +162,31 @@ func (c *chooser) start(choice tui.Choice) (*tui.Job, error) {
 	return c.app.job(s, f.command(choice.Artifacts)), nil
 }
 
+// resume goes on with a recorded run.
+func (c *chooser) resume(kept *store.Store, id string) (*tui.Job, error) {
+	r, err := c.app.resumption(kept, id, c.flags)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.prepare(c.ctx)
+	if err == nil && s.lease != nil && len(s.experimentsToRun()) > 0 {
+		err = fmt.Errorf("this leases machines for %.2f SU: leave, and run reprise resume %s", s.lease.SU(), id)
+	}
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	c.app.onForcedExit(s.nodes.kill)
+	c.last = s
+	job := c.app.job(s, r.flags.command(s.artifacts()))
+	run := job.Run
+	job.Run = func(ctx context.Context, show event.Subscriber) error {
+		defer r.release()
+		return run(ctx, show)
+	}
+	return job, nil
+}
+
 // platforms lists where runs can go: this machine, what is leased, and what
 // the manifests name.
 func (c *chooser) platforms() []tui.Platform {
@@ -233,6 +259,7 @@ func (a *app) home(ctx context.Context, l looks, storeFlag string) error {
 			job.Report = a.reportOf(kept.RunDir)
 			return job
 		},
+		Resume: func(r *tui.Recorded) (*tui.Job, error) { return c.resume(kept, r.ID) },
 	}})
 	if err != nil {
 		return fail(ExitInfrastructure, err)
@@ -298,17 +325,11 @@ func (s *session) preview() *tui.Preview {
 	type experiment struct{ artifact, id string }
 	running := map[experiment]bool{}
 	for _, step := range s.plan.Steps {
-		result, err := s.engine.Store.Lookup(step.Key)
-		planned := tui.PlannedStep{ID: step.ID, Reused: result != nil && !s.engine.Fresh}
-		switch {
-		case planned.Reused:
+		result, why := s.engine.Stored(step)
+		planned := tui.PlannedStep{ID: step.ID, Reused: result != nil, Why: why}
+		if planned.Reused {
 			planned.Why = "from run " + result.Run
-		case s.engine.Fresh:
-			planned.Why = "asked for"
-		default:
-			planned.Why = s.engine.Store.Why(step.ID, step.Key, step.Parts, err)
-		}
-		if !planned.Reused {
+		} else {
 			running[experiment{step.Artifact, step.Experiment}] = true
 		}
 		p.Steps = append(p.Steps, planned)

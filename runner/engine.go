@@ -31,6 +31,7 @@ type Engine struct {
 	Nodes   []node.Node // of one platform
 	Version string      // of this program
 	Command string      // line that makes the same run, for the log
+	Args    []string    // of reprise run, for the log
 	Jobs    int         // steps at once on each node; 0: as many as it has cores
 	// Attempts is how often a step is tried whose node fails, each time on
 	// another node if there is one; 0 and 1: once. The first pause of a node
@@ -38,7 +39,10 @@ type Engine struct {
 	Attempts int
 	Backoff  time.Duration
 	Fresh    bool // run every step, whatever is stored
-	Now      func() time.Time
+	// Resumes are the run that this one goes on with, the one which that went
+	// on with, and so on. What they measured stands in even if Fresh.
+	Resumes []string
+	Now     func() time.Time
 	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
 
@@ -110,11 +114,15 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	for i, m := range p.Artifacts {
 		ids[i] = m.Artifact
 	}
-	log.Emit(event.RunStarted{
+	start := event.RunStarted{
 		Version: e.Version, Profile: p.Profile, Artifacts: ids, Platform: node.ThisMachine().Platform(),
-		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes, run.Dir), Folder: run.Dir, Steps: len(p.Steps), Command: e.Command,
+		CPUs: runtime.NumCPU(), Nodes: nodes(e.Nodes, run.Dir), Folder: run.Dir, Steps: len(p.Steps), Command: e.Command, Args: e.Args,
 		Records: records(run.Dir),
-	})
+	}
+	if len(e.Resumes) > 0 {
+		start.Resumes = e.Resumes[0]
+	}
+	log.Emit(start)
 	log.Emit(planned(p))
 	e.control.begin()
 	stop := x.watchNodes(ctx)
@@ -465,24 +473,20 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status})
 		return o
 	}
-	why := "asked for by --fresh"
-	if !x.Fresh {
-		result, err := x.Store.Lookup(s.Key)
-		if result != nil {
-			if list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile)); bad == nil {
-				o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
-				x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
-				for _, w := range result.Warnings {
-					x.log.Emit(event.Warned{Step: s.ID, Message: w})
-				}
-				o.warnings = result.Warnings
-				o.observations = x.observe(s, list)
-				return o
-			} else {
-				err = fmt.Errorf("%w: %w", store.ErrDamaged, bad)
+	result, why := x.Stored(s)
+	if result != nil {
+		list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile))
+		if bad == nil {
+			o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
+			x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+			for _, w := range result.Warnings {
+				x.log.Emit(event.Warned{Step: s.ID, Message: w})
 			}
+			o.warnings = result.Warnings
+			o.observations = x.observe(s, list)
+			return o
 		}
-		why = x.Store.Why(s.ID, s.Key, s.Parts, err)
+		why = x.Store.Why(s.ID, s.Key, s.Parts, fmt.Errorf("%w: %w", store.ErrDamaged, bad))
 	}
 	end := event.StepFinished{Step: s.ID}
 	records, err := x.run.Begin(s.ID, s.Key, s.Parts, p.Name(), p.machine, x.Now())
@@ -507,6 +511,19 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 	}
 	x.log.Emit(end)
 	return o
+}
+
+// Stored gives the result that stands in for a step, or nil and why the step
+// has to run.
+func (e *Engine) Stored(s *Step) (result *store.Result, why string) {
+	result, err := e.Store.Lookup(s.Key)
+	switch {
+	case e.Fresh && (result == nil || !slices.Contains(e.Resumes, result.Run)):
+		return nil, "asked for by --fresh"
+	case result == nil:
+		return nil, e.Store.Why(s.ID, s.Key, s.Parts, err)
+	}
+	return result, ""
 }
 
 // unlikeHere names the machine that measured an earlier result where it is unlike

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -450,6 +451,32 @@ func TestFromHomeToVerdicts(t *testing.T) {
 	x.press("q")
 	x.sees("2 Recorded runs")
 	x.press("q")
+	x.quits()
+}
+
+// TestResumeFromHome: what was interrupted or failed can be gone on with, what
+// has finished not.
+func TestResumeFromHome(t *testing.T) {
+	o := still("default")
+	o.Home = demoHome(t)
+	var resumed []string
+	o.Home.Resume = func(r *Recorded) (*Job, error) {
+		resumed = append(resumed, r.Start.Artifacts[0])
+		if len(resumed) == 1 {
+			return nil, errors.New("run 1 is under way in process 7")
+		}
+		return played(stream(t, "verdicts")), nil
+	}
+	x := open(t, o, 100, 30)
+	x.sees("2 Recorded runs 3")
+	x.press("r", "tab", "r")
+	x.sees("there is nothing to go on with")
+	x.press("j", "r")
+	x.sees("error: run 1 is under way in process 7")
+	x.press("j", "r")
+	x.sees("✓ finished", "C3 not-reproduced")
+	require.Equal(t, []string{"failures", "interrupted"}, resumed)
+	x.press("q", "q")
 	x.quits()
 }
 

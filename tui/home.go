@@ -34,6 +34,8 @@ type Home struct {
 	Runs func() ([]*Recorded, error)
 	// Open makes the job that shows a recorded run, or follows it.
 	Open func(*Recorded) *Job
+	// Resume makes the job that goes on with a recorded run.
+	Resume func(*Recorded) (*Job, error)
 }
 
 // Platform is a place where steps can run.
@@ -200,6 +202,7 @@ func (v *homeView) actions() []action {
 		enter,
 		act("space", "mark several artifacts", v.mark, "space"),
 		act("a", "mark all", v.markAll, "a"),
+		on("r", "go on with a run that has not finished", v.resume, "r"),
 		act("tab", "next list", func() { v.focus = (v.focus + 1) % homeLists }, "tab"),
 		act("shift-tab", "list before", func() { v.focus = (v.focus + homeLists - 1) % homeLists }, "shift+tab"),
 		act("1 2 3", "artifacts, runs, platforms", func() {}, "1", "2", "3"),
@@ -300,6 +303,28 @@ func (v *homeView) enter() tea.Cmd {
 	v.m.start = newStartView(v.m, &v.home.Form, &c)
 	v.m.from, v.m.at = v.m.home, v.m.start
 	return v.m.start.open()
+}
+
+func (v *homeView) resume() tea.Cmd {
+	list := v.recorded()
+	if v.home.Resume == nil || v.focus != 1 || v.rec.at >= len(list) {
+		return nil
+	}
+	r := list[v.rec.at]
+	if !r.Unfinished() {
+		v.m.message = "there is nothing to go on with: the run has finished or is under way"
+		return nil
+	}
+	if v.m.busy() && v.m.job.ours() {
+		v.m.message = "the run before has not ended: q goes back to it, c cancels it"
+		return nil
+	}
+	job, err := v.home.Resume(r)
+	if err != nil {
+		v.m.message = "error: " + printable(err.Error())
+		return nil
+	}
+	return v.m.begin(job)
 }
 
 func (v *homeView) view(l *look, w, h int) []string {

@@ -41,6 +41,10 @@ type RunStarted struct {
 	Command   string   `json:"command,omitempty"` // line that makes the same run
 	// Records is the file system that the records are written to.
 	Records *node.Mount `json:"records,omitempty"`
+	// Args are the arguments of reprise run that ask for the same from any
+	// folder, with all that matters to the run; Command is for people.
+	Args    []string `json:"args,omitempty"`
+	Resumes string   `json:"resumes,omitempty"` // run that this one goes on with
 }
 
 // Node is a machine that steps run on. It is an event where it turns out only

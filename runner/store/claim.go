@@ -87,9 +87,10 @@ func (s *Store) Claim(run string, resumes bool) (*Claim, error) {
 	return &Claim{f}, nil
 }
 
-// Holder gives the process that has the run under way, nil if none has.
-func (s *Store) Holder(run string) (*Holder, error) {
-	f, err := os.Open(filepath.Join(s.RunDir(run), lockFile))
+// HolderOf gives the process that has the run of a folder under way, nil if
+// none has.
+func HolderOf(dir string) (*Holder, error) {
+	f, err := os.Open(filepath.Join(dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -104,6 +105,22 @@ func (s *Store) Holder(run string) (*Holder, error) {
 	}
 	return nil, err
 }
+
+// Abandoned says that a process has written the run of a folder which does so
+// no longer.
+func Abandoned(dir string) bool {
+	h, err := HolderOf(dir)
+	_, made := os.Stat(filepath.Join(dir, lockFile))
+	return h == nil && err == nil && made == nil
+}
+
+// KilledError says that a run's log has no end, and will get none.
+type KilledError struct{ Run string }
+
+func (e *KilledError) Error() string { return fmt.Sprintf("run %s was killed before its end", e.Run) }
+
+// Hint says how to go on.
+func (e *KilledError) Hint() string { return "reprise resume " + e.Run + " goes on with it" }
 
 func readHolder(f *os.File) Holder {
 	var h Holder

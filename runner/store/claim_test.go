@@ -46,7 +46,7 @@ func TestTwoProcessesOnOneRun(t *testing.T) {
 	require.NoError(t, err)
 	ids, err := s.Runs()
 	require.NoError(t, err)
-	holder, err := s.Holder(ids[0])
+	holder, err := HolderOf(s.RunDir(ids[0]))
 	require.NoError(t, err)
 	require.Equal(t, other.Process.Pid, holder.PID)
 	_, err = s.Claim(ids[0], true)
@@ -65,7 +65,7 @@ func TestTwoProcessesOnOneRun(t *testing.T) {
 	// With the process its right is gone, however it died.
 	require.NoError(t, other.Process.Kill())
 	_ = other.Wait()
-	holder, err = s.Holder(ids[0])
+	holder, err = HolderOf(s.RunDir(ids[0]))
 	require.NoError(t, err)
 	require.Nil(t, holder)
 	mine, err := s.Claim(ids[0], true)

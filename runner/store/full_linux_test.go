@@ -85,7 +85,7 @@ func TestReadOnlyStore(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EROFS)
 	ids, err := s.Runs()
 	require.NoError(t, err)
-	holder, err := s.Holder(ids[0])
+	holder, err := HolderOf(s.RunDir(ids[0]))
 	require.NoError(t, err)
 	require.Nil(t, holder)
 }
