@@ -135,6 +135,8 @@ type ShellStep struct {
 	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`
 	Outputs []string          `yaml:"outputs" doc:"files (globs) that later steps of the same point find in their folder"`
 	Extract []Extract         `yaml:"extract" doc:"observations to read from what the step wrote"`
+	// What nothing brought into this state is measured with a warning.
+	Preconditions []string `yaml:"preconditions" doc:"names of devices that this step fills and overwrites until they are in the steady state in which they are to be measured"`
 }
 
 // Extract reads observations from a step's standard output or a file.

@@ -198,6 +198,15 @@ func (d *decoder) experiment(m *Manifest, id string) {
 			}
 		}
 	}
+	devices := map[string]Device{}
+	for _, p := range e.Profiles {
+		maps.Copy(devices, m.Platforms[p.Platform].Devices)
+	}
+	for i, step := range e.Run.Steps {
+		for j, name := range step.Preconditions {
+			reference(d, fmt.Sprintf("%s.run[%d].preconditions[%d]", at, i, j), name, "device", "devices of its platforms", devices)
+		}
+	}
 	d.matrix(e, at+".matrix")
 	if e.Run.Builtin != "" && !d.broken(at+".run") {
 		d.builtin(e, at)

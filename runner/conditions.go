@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"reprise/runner/device"
 	"reprise/runner/node"
 )
 
@@ -52,14 +55,28 @@ func neighbours(before, after node.Load, u node.Usage) (share float64, noisy boo
 	return share, share > 0.05
 }
 
-// addWarnings adds those that are not there yet; those of many steps differ in
-// a figure only, so the first three of them stand for all.
-func addWarnings(list, more []string) []string {
-	const most = 3
-	for _, w := range more {
-		if len(list) < most && !slices.Contains(list, w) {
-			list = append(list, w)
+// steady remembers which disks steps of this run have brought into the steady
+// state in which they are measured, by machine and path.
+type steady struct{ disks sync.Map }
+
+// after takes in a step that has succeeded on a machine with these disks and some
+// observations, and says which disks it measured that nothing had preconditioned.
+// Evidence is a step that declares it and ran to its end, on that machine and
+// disk, in this run: what was done before may have been undone since.
+func (p *steady) after(s *Step, machine string, disks map[string][]device.Device, observations int) (warnings []string) {
+	for _, name := range sortedStrings(disks) {
+		fresh := []string{}
+		for _, path := range paths(disks[name]) {
+			if s.Shell != nil && slices.Contains(s.Shell.Preconditions, name) {
+				p.disks.Store(machine+" "+path, true)
+			} else if _, done := p.disks.Load(machine + " " + path); !done {
+				fresh = append(fresh, path)
+			}
+		}
+		uses := s.Shell == nil || strings.Contains(s.Shell.Sh, deviceVariable(name))
+		if len(fresh) > 0 && uses && observations > 0 {
+			warnings = append(warnings, fmt.Sprintf("device %s (%s) was not preconditioned in this run: a drive that is not in its steady state is faster", name, strings.Join(fresh, ", ")))
 		}
 	}
-	return list
+	return warnings
 }

@@ -29,5 +29,4 @@ func TestNeighbours(t *testing.T) {
 		require.InDelta(t, c.share, share, 1e-9, name)
 		require.Equal(t, c.noisy, noisy, name)
 	}
-	require.Equal(t, []string{"a", "b", "c"}, addWarnings([]string{"a"}, []string{"b", "a", "c", "d"}))
 }

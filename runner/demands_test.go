@@ -3,6 +3,8 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,4 +68,44 @@ func TestStepsGetTheDevicesTheyAskFor(t *testing.T) {
 	b.engine.Nodes = []node.Node{n}
 	b.run(t.Context(), overwrites, nil)
 	require.Equal(t, event.InfrastructureFailure, b.finished("demo/E1/a").Class)
+}
+
+// A drive that no step of the run has preconditioned is measured with a warning,
+// which the claim carries.
+func TestUnpreconditionedDevicesAreToldOf(t *testing.T) {
+	manifest := func(preconditions string) string {
+		return `reprise: 1
+artifact: demo
+title: t
+platforms:
+  disks: {provider: local, devices: {pair: {kind: nvme, count: 2}, log: {kind: hdd}}}
+experiments:
+  E1:
+    title: t
+    exclusive: true
+    profiles: {kick: {compute: 10s, platform: disks}}
+    matrix: {n: [1, 2]}
+    run:
+      - {name: fill, sh: "echo filling $REPRISE_DEVICE_PAIR"` + preconditions + `}
+      - {name: measure, sh: "echo v=${n} on $REPRISE_DEVICE_PAIR", extract: [{metric: v, regex: {line: "v=(?P<value>[0-9]+)"}}]}
+claims:
+  C1: {statement: s, source: {where: w, kind: text}, experiment: E1, checks: [{value: {metric: v, aggregate: mean, expect: {between: [0, 9]}}}]}
+`
+	}
+	b := newBench(t)
+	b.engine.Nodes = []node.Node{withDisks{Local: node.NewLocal(), disks: []device.Device{
+		{Path: "/dev/nvme0n1", Kind: "nvme", Bytes: 1e12}, {Path: "/dev/nvme1n1", Kind: "nvme", Bytes: 1e12}, {Path: "/dev/sdb", Kind: "hdd", Bytes: 1e12},
+	}}}
+	warnings := func(manifest string) []string {
+		return b.run(t.Context(), manifest, nil).Verdicts["demo"][0].Results[0].Warnings
+	}
+	const told = "device pair (/dev/nvme0n1, /dev/nvme1n1) was not preconditioned in this run: a drive that is not in its steady state is faster (in 2 of 4 steps)"
+	require.Contains(t, warnings(manifest("")), told)
+	require.Contains(t, warnings(manifest("")), told, "reused results keep it")
+	require.NotContains(t, fmt.Sprint(warnings(manifest(", preconditions: [pair]"))), "preconditioned")
+
+	// Filling in an earlier run is no evidence for a measurement of this one.
+	b.run(t.Context(), manifest(", preconditions: [pair]"), nil)
+	again := strings.Replace(manifest(", preconditions: [pair]"), "echo v=", "true; echo v=", 1)
+	require.Contains(t, warnings(again), told)
 }

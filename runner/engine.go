@@ -196,6 +196,7 @@ type execution struct {
 	run      *store.Run
 	log      *event.Log
 	hosts    sync.Map // names of a queue's machines that the log describes
+	steady   steady
 	steps    map[string]*Step
 	places   places
 	outcomes map[string]outcome
@@ -414,6 +415,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 		return
 	}
 	var measured []outcome
+	var warnings [][]string // of each of them
 	in := checks.Input{Profile: x.plan.Profile, Experiments: map[string]checks.Status{}}
 	status := checks.Status{State: checks.OK}
 	if why, left := x.plan.Left[ExperimentID{m.Artifact, experiment}]; left {
@@ -427,7 +429,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 		if s.measures() {
 			measured = append(measured, o)
 			status.Measured = true
-			status.Warnings = addWarnings(status.Warnings, o.warnings)
+			warnings = append(warnings, o.warnings)
 		}
 		in.Observations = append(in.Observations, o.observations...)
 		if status.State != checks.OK {
@@ -446,6 +448,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 			status = checks.Status{State: checks.Failed, Reason: o.why}
 		}
 	}
+	status.Warnings = checks.Gather(warnings)
 	in.Experiments[experiment] = status
 	if how := unlike(measured); how != "" {
 		x.log.Emit(event.Warned{Message: fmt.Sprintf("%s/%s compares what unlike machines measured: %s", m.Artifact, experiment, how)})
@@ -623,8 +626,11 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
 		command.Env = append(append(command.Env, "REPRISE="+o.place.Self()), shellEnv(s)...)
 	}
+	var disks map[string][]device.Device
 	if len(s.Devices) > 0 {
-		env, chosen, err := devices(ctx, o.place.Node, s.Devices)
+		var env []string
+		var err error
+		env, disks, err = devices(ctx, o.place.Node, s.Devices)
 		var lacking *device.Error
 		switch {
 		case errors.As(err, &lacking):
@@ -634,7 +640,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			return fail(event.InfrastructureFailure, err)
 		}
 		command.Env = append(command.Env, env...)
-		command.Note(chosen)
+		command.Note(mayOverwrite(disks))
 	}
 	conditions := watchConditions(ctx, s, o.place.Node)
 	r, err := o.place.Run(ctx, command)
@@ -685,7 +691,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			return fail(event.ExperimentFailure, err)
 		}
 	}
-	for _, w := range conditions(r.Usage) {
+	for _, w := range append(conditions(r.Usage), x.steady.after(s, o.place.Name(), disks, len(list))...) {
 		a.Warn(w)
 		x.log.Emit(event.Warned{Step: s.ID, Message: w})
 	}
@@ -728,29 +734,46 @@ func failure(r node.Result, s *Step) error {
 
 // devices finds on a node what a step may overwrite, and gives the variables
 // that tell it. It is asked anew for every step: what was free may be in use.
-func devices(ctx context.Context, n node.Node, wants map[string]artifacts.Device) (env []string, said string, err error) {
+func devices(ctx context.Context, n node.Node, wants map[string]artifacts.Device) (env []string, chosen map[string][]device.Device, err error) {
 	inventory, knows := n.(node.Inventory)
 	if !knows {
-		return nil, "", fmt.Errorf("%s cannot say which disks it has", n.Name())
+		return nil, nil, fmt.Errorf("%s cannot say which disks it has", n.Name())
 	}
 	have, err := inventory.Devices(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	chosen, err := device.Choose(wants, have)
+	chosen, err = device.Choose(wants, have)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
+		return nil, nil, fmt.Errorf("%s: %w", n.Name(), err)
 	}
+	for _, name := range sortedStrings(chosen) {
+		env = append(env, deviceVariable(name)+"="+strings.Join(paths(chosen[name]), " "))
+	}
+	return env, chosen, nil
+}
+
+// deviceVariable is the environment variable under which a step finds devices.
+func deviceVariable(name string) string { return "REPRISE_DEVICE_" + strings.ToUpper(name) }
+
+func paths(list []device.Device) []string {
+	var all []string
+	for _, d := range list {
+		all = append(all, d.Path)
+	}
+	return all
+}
+
+func mayOverwrite(chosen map[string][]device.Device) string {
 	var parts []string
 	for _, name := range sortedStrings(chosen) {
-		var paths, described []string
+		var described []string
 		for _, d := range chosen[name] {
-			paths, described = append(paths, d.Path), append(described, d.String())
+			described = append(described, d.String())
 		}
-		env = append(env, "REPRISE_DEVICE_"+strings.ToUpper(name)+"="+strings.Join(paths, " "))
 		parts = append(parts, name+": "+strings.Join(described, ", "))
 	}
-	return env, "may overwrite " + strings.Join(parts, "; "), nil
+	return "may overwrite " + strings.Join(parts, "; ")
 }
 
 // SourceVariable is the environment variable under which a step finds a

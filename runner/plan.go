@@ -250,7 +250,9 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 			Env     map[string]string
 			Outputs []string
 			Extract []artifacts.Extract
-		}{sh.Env, sh.Outputs, sh.Extract})
+			// Left out where there are none, as it is younger than stored results.
+			Preconditions []string `json:",omitempty"`
+		}{sh.Env, sh.Outputs, sh.Extract, sh.Preconditions})
 		if err != nil {
 			return nil, err
 		}

@@ -573,9 +573,23 @@ func (v *pageView) environment(r *Run) {
 		v.Provenance = append(v.Provenance, p)
 	}
 	v.Warnings = slices.Clone(r.Warnings)
-	for _, s := range r.Steps() {
-		for _, w := range s.Warnings {
-			v.Warnings = append(v.Warnings, s.ID+": "+w)
+	for _, e := range r.Experiments() {
+		var ran [][]string
+		var warned []*Step
+		for _, s := range e.Steps {
+			if s.State != "" && s.State != string(event.SkippedOn) {
+				ran = append(ran, s.Warnings)
+			}
+			if len(s.Warnings) > 0 {
+				warned = append(warned, s)
+			}
+		}
+		of := e.Name()
+		if len(warned) == 1 {
+			of, ran = warned[0].ID, [][]string{warned[0].Warnings}
+		}
+		for _, w := range checks.Gather(ran) {
+			v.Warnings = append(v.Warnings, of+": "+w)
 		}
 	}
 }
