@@ -18,6 +18,7 @@ import (
 	"reprise/checks"
 	"reprise/runner/event"
 	"reprise/runner/node"
+	"reprise/runner/node/nodetest"
 	"reprise/runner/source"
 	"reprise/runner/store"
 )
@@ -65,10 +66,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if len(os.Args) == 4 && os.Args[1] == "crash" {
-		if err := runCrashPlan(os.Args[2], os.Args[3]); err != nil {
+	if len(os.Args) == 3 && os.Args[1] == "crash" {
+		switch failed, err := runCrashPlan(os.Args[2]); {
+		case err != nil:
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		case failed > 0:
+			os.Exit(nodetest.SomeFailed)
 		}
 		os.Exit(0)
 	}

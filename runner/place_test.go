@@ -75,7 +75,7 @@ func sweep(steps int, more string) string {
     profiles: {kick: {compute: 20s}}
     matrix: {n: [%s]}
     run: [{name: a, sh: "sleep 0.02; echo v=${n}", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}]
-`, more, strings.Trim(strings.ReplaceAll(fmt.Sprint(upTo(steps)), " ", ","), "[]"))
+`, more, upTo(steps))
 }
 
 func (b *bench) on(nodes ...*scripted) *bench {

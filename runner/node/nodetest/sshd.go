@@ -172,13 +172,13 @@ func (s *SSHD) Stop() {
 // Cut ends all connections to the server, which goes on.
 func (s *SSHD) Cut(t testing.TB) {
 	t.Helper()
-	for _, pid := range children(s.PID()) {
+	for _, pid := range Children(s.PID()) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
-// children are the processes that a process has started.
-func children(parent int) []int {
+// Children are the processes that a process has started.
+func Children(parent int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var pids []int
 	for _, path := range stats {

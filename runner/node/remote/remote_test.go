@@ -21,6 +21,16 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 7 && os.Args[1] == "crash" {
+		switch failed, err := runCrashPlan(os.Args[2], os.Args[3], SSH{User: os.Args[4], KnownHosts: os.Args[5:6], Identities: os.Args[6:]}); {
+		case err != nil:
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		case failed > 0:
+			os.Exit(nodetest.SomeFailed)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
