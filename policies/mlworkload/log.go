@@ -5,9 +5,11 @@ package mlworkload
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,14 +62,7 @@ func (l *Log) finish(origin time.Time) {
 	if len(l.Jobs) == 0 {
 		return
 	}
-	for _, t := range ticks {
-		if !slices.ContainsFunc(l.Jobs, func(j Job) bool {
-			return math.Abs(j.Submit/t-math.Round(j.Submit/t)) > 1e-7*max(1, math.Abs(j.Submit/t)*1e-6)
-		}) {
-			l.Tick = t
-			break
-		}
-	}
+	l.Tick = tick(l.Values(func(j *Job) float64 { return j.Submit }))
 	first := l.Jobs[0].Submit
 	for i := range l.Jobs {
 		l.Jobs[i].Submit -= first
@@ -75,6 +70,19 @@ func (l *Log) finish(origin time.Time) {
 	if !origin.IsZero() {
 		l.Origin = origin.Add(time.Duration(first * float64(time.Second)))
 	}
+}
+
+// tick is the coarsest of the usual resolutions of which all values are
+// multiples, 0 if there is none.
+func tick(values []float64) float64 {
+	for _, t := range ticks {
+		if !slices.ContainsFunc(values, func(v float64) bool {
+			return math.Abs(v/t-math.Round(v/t)) > 1e-7*max(1, math.Abs(v/t)*1e-6)
+		}) {
+			return t
+		}
+	}
+	return 0
 }
 
 // Span is from the first submission to the last, s.
@@ -155,6 +163,39 @@ func (l *Log) JitteredGaps(rng *rand.Rand) []float64 {
 	slices.Sort(times)
 	g := gaps(times)
 	return slices.DeleteFunc(g, func(x float64) bool { return x <= 0 })
+}
+
+// Variables are what of a log distributions are fitted to.
+var Variables = []string{"duration", "residence", "gap", "rounded-gap"}
+
+// Sample is one of Variables in order of submission: run times, times from
+// submission to end, or times between submissions, s. Ties by the clock's tick
+// are spread: for gaps as JitteredGaps does, for rounded-gap as if the gaps
+// themselves had been rounded. Other variables that are not above 0 are left out.
+func (l *Log) Sample(variable string, rng *rand.Rand) ([]float64, error) {
+	var v []float64
+	switch variable {
+	case "duration":
+		v = l.Durations()
+	case "residence":
+		v = l.Values(func(j *Job) float64 { return j.Residence })
+	case "rounded-gap":
+		v = l.Gaps()
+	case "gap":
+		v = l.JitteredGaps(rng)
+	default:
+		return nil, fmt.Errorf("variable %q: want one of %s", variable, strings.Join(Variables, ", "))
+	}
+	if variable != "rounded-gap" {
+		v = slices.DeleteFunc(v, func(x float64) bool { return x <= 0 })
+	}
+	if len(v) == 0 {
+		return nil, fmt.Errorf("%s: no job has a %s", l.Name, variable)
+	}
+	if variable != "gap" {
+		v = Jitter(v, tick(v), rng)
+	}
+	return v, nil
 }
 
 // Jitter spreads values that were rounded to a tick uniformly around it, and

@@ -172,9 +172,9 @@ func Read(r io.Reader, name string, o Options) (*Log, error) {
 	return readCSV(in, name, o)
 }
 
-// choose finds the format of a log by its first line, and says whether that
+// formatOf finds the format of a log by its first line, and says whether that
 // line is one of names.
-func choose(first []string, o Options) (f format, named bool, err error) {
+func formatOf(first []string, o Options) (f format, named bool, err error) {
 	has := func(names []string) bool {
 		return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(first, n) })
 	}
@@ -320,7 +320,7 @@ func readCSV(in io.Reader, name string, o Options) (*Log, error) {
 	for i := range first {
 		first[i] = strings.TrimSpace(first[i])
 	}
-	f, named, err := choose(first, o)
+	f, named, err := formatOf(first, o)
 	if err != nil {
 		return nil, &FormatError{Name: name, Line: 1, Msg: err.Error()}
 	}

@@ -69,7 +69,7 @@ var (
 // log-likelihood, which moves no criterion that is compared, or after rounds.
 const (
 	settled = 1e-4
-	rounds  = 2000
+	rounds  = 500
 	// warm is how many rounds each start gets before the best goes on (short
 	// runs: Biernacki, Celeux and Govaert, Computational Statistics & Data
 	// Analysis 41, 2003).
@@ -80,6 +80,8 @@ const (
 	leastSpread = 0.02
 	// leastWeight keeps a part from dying out, as a number of values.
 	leastWeight = 1e-3
+	// negligible is the logarithm of a share that changes no sum.
+	negligible = -40
 )
 
 // mixture is the state of expectation–maximisation.
@@ -109,23 +111,37 @@ func (m *mixture) expect(weight func(part, value int) float64) {
 		p.logProbs(m.s, m.given[k])
 	}
 	m.logLike = 0
+	product := 1.0
 	for i := range m.s.x {
-		top := math.Inf(-1)
+		top, at := math.Inf(-1), 0
 		for k := range m.parts {
-			m.given[k][i] += weight(k, i)
-			top = max(top, m.given[k][i])
+			if m.given[k][i] += weight(k, i); m.given[k][i] > top {
+				top, at = m.given[k][i], k
+			}
 		}
-		sum := 0.0
+		sum := 1.0
 		for k := range m.parts {
-			e := math.Exp(m.given[k][i] - top)
+			e := 1.0
+			if k != at {
+				if e = 0; m.given[k][i]-top > negligible {
+					e = math.Exp(m.given[k][i] - top)
+				}
+				sum += e
+			}
 			m.given[k][i] = e
-			sum += e
 		}
 		for k := range m.parts {
 			m.given[k][i] /= sum
 		}
-		m.logLike += top + math.Log(sum)
+		m.logLike += top
+		product *= sum
+		// One logarithm for many values: the product cannot overflow before.
+		if product > 1e200 {
+			m.logLike += math.Log(product)
+			product = 1
+		}
 	}
+	m.logLike += math.Log(product)
 }
 
 // maximise takes the likeliest parts for the shares.
