@@ -19,8 +19,9 @@ type BadgeItem struct {
 }
 
 // CheckBadges goes through the checklists, as far as a manifest, its README.md
-// and its CITATION.cff (empty where there is none) can tell. What only a person
-// can judge, such as whether the archive is permanent, is not in it.
+// and its CITATION.cff can tell: empty where there is none, nil for an artifact
+// that is cited with the program it comes with. What only a person can judge, such
+// as whether the archive is permanent, is not in it.
 func (m *Manifest) CheckBadges(readme, citation []byte) []BadgeItem {
 	var items []BadgeItem
 	ask := func(badge, asks string, met bool, mend string) {
@@ -37,7 +38,11 @@ func (m *Manifest) CheckBadges(readme, citation []byte) []BadgeItem {
 	ask("available", "a licence that lets others compare and extend", m.License != "", "give the key license an SPDX identifier, for example MIT")
 	ask("available", "a README.md", len(readme) > 0, "write README.md beside the manifest")
 	ask("available", "the README.md cites the paper", cites, "name the paper's title, or its DOI, in README.md")
-	ask("available", "a CITATION.cff", len(citation) > 0, "write CITATION.cff beside the manifest")
+	ask("available", "a CITATION.cff", citation == nil || len(citation) > 0, "write CITATION.cff beside the manifest")
+	if len(citation) > 0 {
+		wrong := CheckCitation(citation)
+		ask("available", "the CITATION.cff has what CFF 1.2 demands", len(wrong) == 0, strings.Join(wrong, "; "))
+	}
 	ask("available", "the paper has a DOI or an address", m.Paper.DOI != "" || m.Paper.URL != "", "give paper the key doi or url")
 
 	ask("functional", "a minimal working example: every claim's experiment or another has the profile kick", m.has("kick"), "give an experiment the profile kick")

@@ -25,7 +25,7 @@ func TestCheckBadges(t *testing.T) {
 		Claims:      map[string]checks.Claim{"C1": {Experiment: "E1", Source: checks.Source{Where: "§1"}, Checks: make([]checks.Check, 1)}},
 	}
 	readme := "Of the paper 10.1/2. Type reprise run it."
-	require.Empty(t, unmet(m, readme, "cff-version: 1.2.0"))
+	require.Empty(t, unmet(m, readme, "{cff-version: 1.2.0, message: m, title: t, authors: [{name: a}]}"))
 
 	require.Equal(t, []string{
 		"available: a README.md", "available: the README.md cites the paper", "available: a CITATION.cff",
@@ -34,6 +34,7 @@ func TestCheckBadges(t *testing.T) {
 
 	m.Experiments["E2"] = Experiment{Title: "u", HumanMinutes: 40, Profiles: map[string]Profile{"local": {}}}
 	require.Equal(t, []string{
+		"available: the CITATION.cff has what CFF 1.2 demands",
 		"functional: every experiment says what memory or disk it needs",
 		"reproduced: every experiment serves a claim", "reproduced: at most 30 minutes of a person's time in all",
 	}, unmet(m, readme, "x"))

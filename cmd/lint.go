@@ -30,7 +30,8 @@ The exit code is 3 when there is an error. A warning alone is not one, unless
 --strict is given.
 
 --badges goes through what conferences ask of an artifact for a badge, as far as
-the manifest, its README.md and CITATION.cff tell.`,
+the manifest, its README.md and CITATION.cff tell; the latter is held against the
+keys that the Citation File Format 1.2 demands.`,
 		Example: `  reprise lint my/artifact.yaml
   reprise lint .                      the artifact.yaml of this folder
   reprise lint --json my | jq .       one finding a line, for an editor
@@ -135,9 +136,10 @@ func (a *app) badges(args, badges []string) error {
 	lacking := 0
 	for _, m := range manifests {
 		readme, _ := m.Readme() // what is not there is a finding
-		citation, _ := os.ReadFile(filepath.Join(m.Dir, "CITATION.cff"))
-		if m.Dir == "" {
-			citation = []byte("reprise's own") // what is shipped with reprise is cited with it
+		var citation []byte     // what is shipped with reprise is cited with it
+		if m.Dir != "" {
+			citation, _ = os.ReadFile(filepath.Join(m.Dir, "CITATION.cff"))
+			citation = append([]byte{}, citation...) // there is none, which is a finding
 		}
 		fmt.Fprintf(a.stdout, "%s\n", m.Artifact)
 		for _, item := range m.CheckBadges(readme, citation) {

@@ -211,13 +211,13 @@ func (p *packer) pack() (*Crate, error) {
 	}
 	actions = append(actions, p.put(p.uuid(""), whole))
 
+	p.file(PreviewFile, page.Bytes(), entity{"name": "report of the run", "encodingFormat": "text/html", "about": reference{"./"}})
 	provenance, err := p.provenance()
 	if err != nil {
 		return nil, err
 	}
 	p.file(ProvenanceFile, provenance, entity{"name": "provenance in the shape of a SLSA v1 predicate", "encodingFormat": "application/json"})
 
-	p.file(PreviewFile, page.Bytes(), entity{"name": "report of the run", "encodingFormat": "text/html", "about": reference{"./"}})
 	root := entity{
 		"@type": "Dataset", "name": "reprise run " + r.ID, "conformsTo": refer(conformRun),
 		"description":   fmt.Sprintf("A run of %s at scale %s: what was measured and what became of the papers' claims.", strings.Join(r.Start.Artifacts, ", "), r.Start.Profile),
@@ -404,6 +404,9 @@ func (p *packer) provenance() ([]byte, error) {
 	for _, a := range p.run.Artifacts {
 		for _, s := range a.Sources {
 			d := descriptor{Name: a.Artifact + "/" + s.Name, URI: s.From}
+			if !strings.Contains(d.URI, ":") {
+				d.URI = "file:" + d.URI // relative to the manifest
+			}
 			switch len(s.Pin) {
 			case 40:
 				d.Digest = map[string]string{"gitCommit": s.Pin}
@@ -423,7 +426,7 @@ func (p *packer) provenance() ([]byte, error) {
 				"resolvedDependencies": from,
 			},
 			"runDetails": map[string]any{
-				"builder": map[string]any{"id": "reprise", "version": map[string]string{"reprise": p.run.Start.Version}},
+				"builder": map[string]any{"id": "pkg:generic/reprise", "version": map[string]string{"reprise": p.run.Start.Version}},
 				"metadata": map[string]any{"invocationId": p.run.ID, "startedOn": p.run.Started.UTC().Format(time.RFC3339),
 					"finishedOn": p.run.Ended.UTC().Format(time.RFC3339)},
 			},
