@@ -147,8 +147,8 @@ func (r *resumption) read(kept *store.Store, shown runFlags) error {
 		return fail(ExitManifest, err, "what it measured is stored: the same reprise run reuses it")
 	}
 	start := r.before.start
-	if len(start.Args) == 0 {
-		return fail(ExitUsage, fmt.Errorf("run %s was recorded by reprise %s, which did not record all that it was asked", r.id, start.Version), "what it measured is reused by "+start.Command)
+	if r.names, r.flags, err = r.before.asked(); err != nil {
+		return err
 	}
 	if end := r.before.end; r.before.damage == nil && end != nil && end.Outcome == "finished" && end.Steps["failed"]+end.Steps["cancelled"]+end.Steps["skipped"] == 0 {
 		return fail(ExitUsage, fmt.Errorf("run %s has finished: there is nothing left to do", r.id), "reprise report "+r.id+" shows it; "+start.Command+" asks for it again")
@@ -156,13 +156,6 @@ func (r *resumption) read(kept *store.Store, shown runFlags) error {
 	if r.before.damage != nil {
 		r.notes = append(r.notes, fmt.Sprintf("run %s: %v; from there on it is not known what the run did, but what it measured is stored", r.id, r.before.damage))
 	}
-
-	c := &cobra.Command{}
-	r.flags.flags(c)
-	if err := c.ParseFlags(start.Args); err != nil {
-		return fail(ExitManifest, fmt.Errorf("run %s was asked for in a way that this reprise does not know: %w", r.id, err), "ask for it again: "+start.Command)
-	}
-	r.names = c.Flags().Args()
 	for _, name := range r.names {
 		if !filepath.IsAbs(name) {
 			continue
@@ -244,6 +237,20 @@ func readPlan(path string) (recordedPlan, error) {
 		return p, errors.Join(fmt.Errorf("%s does not say what was run", path), p.damage)
 	}
 	return p, nil
+}
+
+// asked is what the run was asked for: artifacts and flags.
+func (p recordedPlan) asked() (names []string, f runFlags, err error) {
+	id := filepath.Base(p.start.Folder)
+	if len(p.start.Args) == 0 {
+		return nil, f, fail(ExitUsage, fmt.Errorf("run %s was recorded by reprise %s, which did not record all that it was asked", id, p.start.Version), "what it measured is reused by "+p.start.Command)
+	}
+	c := &cobra.Command{}
+	f.flags(c)
+	if err := c.ParseFlags(p.start.Args); err != nil {
+		return nil, f, fail(ExitManifest, fmt.Errorf("run %s was asked for in a way that this reprise does not know: %w", id, err), "ask for it again: "+p.start.Command)
+	}
+	return c.Flags().Args(), f, nil
 }
 
 // changes says how a plan differs from the recorded one.

@@ -73,7 +73,7 @@ func (p *steady) after(s *Step, machine string, disks map[string][]device.Device
 				fresh = append(fresh, path)
 			}
 		}
-		uses := s.Shell == nil || strings.Contains(s.Shell.Sh, deviceVariable(name))
+		uses := s.Shell == nil || strings.Contains(s.Shell.Sh, DeviceVariable(name))
 		if len(fresh) > 0 && uses && observations > 0 {
 			warnings = append(warnings, fmt.Sprintf("device %s (%s) was not preconditioned in this run: a drive that is not in its steady state is faster", name, strings.Join(fresh, ", ")))
 		}

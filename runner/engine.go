@@ -3,7 +3,6 @@ package runner
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -608,23 +607,17 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		}
 		command.Files[SourceVariable(name)] = path
 	}
+	if command.Argv, err = Argv(s, o.place.Self()); err != nil {
+		return fail(event.ConfigurationFailure, err)
+	}
+	command.Env = Environ(s)
 	if s.Builtin != nil {
-		params, err := json.Marshal(s.Params)
-		if err != nil {
-			return fail(event.ConfigurationFailure, err)
-		}
-		command.Argv = []string{o.place.Self(), "exec", s.Builtin.Name, string(params)}
 		command.Stdout = report
-		if s.Memory > 0 {
-			// The collector keeps below the limit where it can.
-			command.Env = append(command.Env, fmt.Sprintf("GOMEMLIMIT=%d", s.Memory/10*9))
-		}
 	} else {
 		if err := placeInputs(a.Work, inputs); err != nil {
 			return fail(event.InfrastructureFailure, err)
 		}
-		command.Argv = []string{"sh", "-eu", "-c", s.Shell.Sh}
-		command.Env = append(append(command.Env, "REPRISE="+o.place.Self()), shellEnv(s)...)
+		command.Env = append(command.Env, "REPRISE="+o.place.Self())
 	}
 	var disks map[string][]device.Device
 	if len(s.Devices) > 0 {
@@ -748,13 +741,10 @@ func devices(ctx context.Context, n node.Node, wants map[string]artifacts.Device
 		return nil, nil, fmt.Errorf("%s: %w", n.Name(), err)
 	}
 	for _, name := range sortedStrings(chosen) {
-		env = append(env, deviceVariable(name)+"="+strings.Join(paths(chosen[name]), " "))
+		env = append(env, DeviceVariable(name)+"="+strings.Join(paths(chosen[name]), " "))
 	}
 	return env, chosen, nil
 }
-
-// deviceVariable is the environment variable under which a step finds devices.
-func deviceVariable(name string) string { return "REPRISE_DEVICE_" + strings.ToUpper(name) }
 
 func paths(list []device.Device) []string {
 	var all []string

@@ -152,16 +152,38 @@ type alike struct {
 // overhead is the memory of the program around a command.
 const overhead = 64 << 20
 
-func (t *task) alike() alike {
-	k := alike{exclusive: t.Exclusive}
-	if t.Limit > 0 {
+func (t *task) alike() alike { return demands(t.Limit, t.Grace, t.Memory, t.Exclusive) }
+
+func demands(limit, grace time.Duration, memory uint64, exclusive bool) alike {
+	k := alike{exclusive: exclusive}
+	if limit > 0 {
 		const slack = 30 * time.Second // the limit is kept on the machine; Slurm's only catches what escapes
-		k.minutes = int((t.Limit + t.Grace + slack + time.Minute - 1) / time.Minute)
+		k.minutes = int((limit + grace + slack + time.Minute - 1) / time.Minute)
 	}
-	if t.Memory > 0 {
-		k.mebibytes = (t.Memory + overhead + 1<<20 - 1) >> 20
+	if memory > 0 {
+		k.mebibytes = (memory + overhead + 1<<20 - 1) >> 20
 	}
 	return k
+}
+
+// arguments of sbatch.
+func (k alike) arguments() (args []string) {
+	if k.minutes > 0 {
+		args = append(args, fmt.Sprintf("--time=%d", k.minutes))
+	}
+	if k.exclusive {
+		args = append(args, "--exclusive")
+	}
+	if k.mebibytes > 0 {
+		args = append(args, fmt.Sprintf("--mem=%dM", k.mebibytes))
+	}
+	return args
+}
+
+// Arguments gives those of sbatch that ask for what a command needs: its time
+// limit, its memory limit in bytes (0: none) and whether it runs alone.
+func Arguments(limit time.Duration, memory uint64, exclusive bool) []string {
+	return demands(limit, defaultGrace, memory, exclusive).arguments()
 }
 
 // submitAll submits what has come as few arrays.
@@ -232,16 +254,7 @@ func (n *Node) submit(ctx context.Context, k alike, tasks []*task) (err error) {
 		"--parsable", "--no-requeue", "--ntasks=1", "--chdir=/", "--input=/dev/null", "--output=/dev/null", "--error=/dev/null",
 		"--job-name=" + jobName(a.name), fmt.Sprintf("--array=0-%d", len(tasks)-1), "--export=ALL",
 	}
-	if k.minutes > 0 {
-		args = append(args, fmt.Sprintf("--time=%d", k.minutes))
-	}
-	if k.exclusive {
-		args = append(args, "--exclusive")
-	}
-	if k.mebibytes > 0 {
-		args = append(args, fmt.Sprintf("--mem=%dM", k.mebibytes))
-	}
-	args = append(append(args, n.Args...), filepath.Join(a.dir, scriptFile))
+	args = append(append(append(args, k.arguments()...), n.Args...), filepath.Join(a.dir, scriptFile))
 	var out string
 	for since, pause := time.Now(), time.Second; ; pause = min(2*pause, 30*time.Second) {
 		if out, err = program(ctx, "sbatch", args...); err == nil || !away(err) || time.Since(since) > controlDown {

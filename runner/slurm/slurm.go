@@ -81,6 +81,8 @@ const (
 	callLimit   = time.Minute      // for one of Slurm's programs
 	controlDown = 10 * time.Minute // how long its controller may be away
 	endPatience = 90 * time.Second // for the end of a task that was cancelled
+
+	defaultGrace = 5 * time.Second
 )
 
 // mostDepth bounds the commands in the queue at once.
@@ -91,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	o.Poll = or(o.Poll, time.Second)
 	o.Gather = or(o.Gather, 300*time.Millisecond)
 	o.Settle = or(o.Settle, 15*time.Second)
-	o.Grace = or(o.Grace, 5*time.Second)
+	o.Grace = or(o.Grace, defaultGrace)
 	if err := refuse(o.Args); err != nil {
 		return nil, err
 	}
