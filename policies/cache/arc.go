@@ -20,58 +20,77 @@ var arcPaperSpec = Spec{
 }
 
 func newARC(capacity int64, bySize bool) *arc {
-	p := &arc{store: newStore(capacity, 4), bySize: bySize}
-	for i := range p.lists {
-		p.lists[i].root = Handle(i + 1)
-	}
+	p := &arc{store: newStore(capacity, 2), bySize: bySize, ghostHit: nowhere}
+	p.expect(capacity, 2*capacity)
+	p.lists.init()
 	return p
 }
 
-// Places of an object in ARC: T1, T2, and their ghosts.
+// arcLists are the lists of ARC: T1 and T2, and the ghosts B1 and B2 of each.
+type arcLists struct {
+	queues [2]queue
+	ghosts [2]ghostQueue
+}
+
+// Numbers of the lists.
 const (
-	t1 = iota
-	t2
-	b1
-	b2
+	t1, b1  = 0, 0
+	t2, b2  = 1, 1
+	nowhere = -1
 )
+
+func (l *arcLists) init() {
+	for i := range l.queues {
+		l.queues[i].root, l.ghosts[i] = Handle(i+1), newGhostQueue(i)
+	}
+}
+
+// with gives the size of a queue and its ghosts.
+func (l *arcLists) with(i int) int64 { return l.queues[i].bytes + l.ghosts[i].bytes }
+
+// step is how far a hit among the ghosts of i moves the balance: by 1, or as many
+// times as the other has more ghosts.
+func (l *arcLists) step(i int) float64 {
+	return max(float64(l.ghosts[1-i].bytes)/float64(l.ghosts[i].bytes), 1)
+}
 
 type arc struct {
 	store
-	lists  [4]queue
+	lists  arcLists
 	target float64 // the size T1 is to have
 	bySize bool    // a ghost hit moves target in units of the object's size
-	// ghostHit is b1 or b2 while the object last looked for was there, else 0.
+	// ghostHit is b1 or b2 while the object last looked for was there, else
+	// nowhere.
 	ghostHit   int
 	ghostHitID uint64
 }
 
 func (p *arc) Find(k Key) Handle {
-	p.ghostHit = 0
+	p.ghostHit = nowhere
 	h := p.lookup(k)
-	if h == None {
+	switch {
+	case h == None:
 		return None
-	}
-	at := int(p.nodes[h].list) - 1
-	switch at {
-	case t1:
-		p.pull(&p.lists[t1], h)
-		p.push(&p.lists[t2], h)
+	case isGhost(h):
+	case int(p.nodes[h].list)-1 == t1:
+		p.pull(&p.lists.queues[t1], h)
+		p.push(&p.lists.queues[t2], h)
 		return h
-	case t2:
-		p.toHead(p.lists[t2].root, h)
+	default:
+		p.toHead(p.lists.queues[t2].root, h)
 		return h
 	}
-	step := max(float64(p.lists[b1+b2-at].bytes)/float64(p.lists[at].bytes), 1)
+	at := p.ghostQueueOf(h)
+	step := p.lists.step(at)
 	if p.bySize {
-		step *= float64(p.nodes[h].size)
+		step *= float64(p.ghostSize(h))
 	}
 	if at == b1 {
 		p.target = min(p.target+step, float64(p.capacity))
 	} else {
 		p.target = max(p.target-step, 0)
 	}
-	p.pull(&p.lists[at], h)
-	p.forget(h)
+	p.raise(h)
 	p.ghostHit, p.ghostHitID = at, k.ID
 	return None
 }
@@ -79,7 +98,7 @@ func (p *arc) Find(k Key) Handle {
 func (p *arc) Insert(k Key, size uint32, origin Origin) Handle {
 	hit := p.ghostHit
 	if p.ghostHitID != k.ID || origin != Demand {
-		hit = 0
+		hit = nowhere
 	}
 	if !p.Admits(size) {
 		return None
@@ -89,55 +108,56 @@ func (p *arc) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	if origin == Prefetched {
 		if g := p.lookup(k); g != None {
-			p.pull(&p.lists[p.nodes[g].list-1], g)
-			p.forget(g)
+			p.raise(g)
 		}
 	}
 	h := p.add(k, size, origin)
-	if hit != 0 {
-		p.push(&p.lists[t2], h)
+	if hit != nowhere {
+		p.push(&p.lists.queues[t2], h)
 	} else {
-		p.push(&p.lists[t1], h)
+		p.push(&p.lists.queues[t1], h)
 	}
 	return h
 }
 
 // evict makes some room for an object of size that was found among the ghosts
-// of hit, or nowhere (0).
+// of hit, or nowhere.
 func (p *arc) evict(hit int, size int64) {
-	if hit == 0 {
-		if p.lists[t1].bytes+p.lists[b1].bytes+size > p.capacity {
-			if p.lists[b1].n == 0 {
-				p.evicted(p.pop(&p.lists[t1]))
+	l := &p.lists
+	if hit == nowhere {
+		if l.with(t1)+size > p.capacity {
+			if l.ghosts[b1].n == 0 {
+				p.evicted(p.pop(&l.queues[t1]))
 				return
 			}
-			p.forget(p.pop(&p.lists[b1]))
-		} else if p.lists[t1].bytes+p.lists[t2].bytes+p.lists[b1].bytes+p.lists[b2].bytes >= 2*p.capacity && p.lists[b2].n > 0 {
-			p.forget(p.pop(&p.lists[b2]))
+			p.raiseOldest(&l.ghosts[b1])
+		} else if l.with(t1)+l.with(t2) >= 2*p.capacity && l.ghosts[b2].n > 0 {
+			p.raiseOldest(&l.ghosts[b2])
 		}
 	}
 	p.replace(hit)
 }
 
 func (p *arc) replace(hit int) {
-	t := float64(p.lists[t1].bytes)
-	from, to := t2, b2
-	if p.lists[t1].n > 0 && (t > p.target || t == p.target && hit == b2) || p.lists[t2].n == 0 {
-		from, to = t1, b1
+	q := &p.lists.queues
+	t := float64(q[t1].bytes)
+	from := t2
+	if q[t1].n > 0 && (t > p.target || t == p.target && hit == b2) || q[t2].n == 0 {
+		from = t1
 	}
-	h := p.pop(&p.lists[from])
-	p.ghosted(h)
-	p.push(&p.lists[to], h)
-	p.report(p.victim(h))
+	h := p.pop(&q[from])
+	v := p.victim(h)
+	p.bury(&p.lists.ghosts[from], h)
+	p.report(v)
 }
 
 func (p *arc) Remove(h Handle) {
-	p.pull(&p.lists[p.nodes[h].list-1], h)
+	p.pull(&p.lists.queues[p.nodes[h].list-1], h)
 	p.forget(h)
 }
 
 // Demote makes h the oldest of T1.
 func (p *arc) Demote(h Handle) {
-	p.pull(&p.lists[p.nodes[h].list-1], h)
-	p.pushOldest(&p.lists[t1], h)
+	p.pull(&p.lists.queues[p.nodes[h].list-1], h)
+	p.pushOldest(&p.lists.queues[t1], h)
 }

@@ -12,13 +12,17 @@ var cacheusSpec = Spec{
 		{Name: "ghost", Doc: "size of each ghost list, as a share of the capacity", Default: 0.5, Min: 0, Max: 16},
 	},
 	new: func(c Config) Policy {
-		p := &cacheus{ranking: ranking{store: newStore(c.Capacity, 4)}, random: lcg(c.Seed)}
-		p.ghosts[byRecency].root, p.ghosts[byFrequency].root = 1, 2
-		p.links = make([]link, 5)
+		p := &cacheus{ranking: ranking{store: newStore(c.Capacity, 2)}, random: lcg(c.Seed)}
+		for i := range p.expelled {
+			p.expelled[i] = newGhostQueue(i)
+		}
+		p.links = make([]link, 3)
 		for _, l := range []Handle{reused, fresh} {
 			p.links[l] = link{l, l}
 		}
-		p.ghostSize = c.share("ghost")
+		p.ghosts.noted = true
+		p.ghostRoom = c.share("ghost")
+		p.expect(c.Capacity, c.Capacity+2*p.ghostRoom)
 		p.freshLimit = min(max(c.share("new"), 1), c.Capacity)
 		p.reusedLimit = c.Capacity - p.freshLimit
 		p.weight = [2]float64{0.5, 0.5}
@@ -29,8 +33,8 @@ var cacheusSpec = Spec{
 // The two lists of the scan-resistant LRU, named by their roots: objects that
 // were used again, and those that are new or had to leave the first list.
 const (
-	reused Handle = 3
-	fresh  Handle = 4
+	reused Handle = 1
+	fresh  Handle = 2
 )
 
 // Bits of node.flag in cacheus.
@@ -39,17 +43,20 @@ const (
 	flagNew     = flagPolicy << 1 // never used again since it came in
 )
 
+// ghostNew is flagNew in the note of a ghost, the use count being above it.
+const ghostNew = 1
+
 // cacheus ranks objects by use count (node.prev), among equals the latest
 // first, and has them in one of two lists by links of its own. It takes 24
 // bytes an object beyond the store.
 type cacheus struct {
 	ranking
 	links                   []link // by handle
-	bytes                   [5]int64
+	bytes                   [3]int64
 	reusedLimit, freshLimit int64
-	demoted, newGhosts      int // objects with those flags: resident, among the ghosts of recency
-	ghosts                  [2]queue
-	ghostSize               int64
+	demoted, newGhosts      int           // objects with those flags: resident, among the ghosts of recency
+	expelled                [2]ghostQueue // by expert
+	ghostRoom               int64         // of each
 	weight                  [2]float64
 	learning                learningRate
 	random                  lcg
@@ -61,28 +68,28 @@ type cacheus struct {
 
 func (p *cacheus) listed(list, h Handle) {
 	for int(h) >= len(p.links) {
-		p.links = append(p.links, make([]link, max(cap(p.nodes)-len(p.links), 1))...)
+		p.links = widened(p.links, cap(p.nodes))
 	}
 	next := p.links[list].next
 	p.links[h] = link{list, next}
 	p.links[next].prev = h
 	p.links[list].next = h
 	p.nodes[h].list = uint8(list)
-	p.bytes[list] += int64(p.nodes[h].size)
+	p.bytes[list] += int64(p.sizeOf(h))
 }
 
 func (p *cacheus) unlisted(h Handle) {
 	l := p.links[h]
 	p.links[l.prev].next = l.next
 	p.links[l.next].prev = l.prev
-	p.bytes[p.nodes[h].list] -= int64(p.nodes[h].size)
+	p.bytes[p.nodes[h].list] -= int64(p.sizeOf(h))
 }
 
 func (p *cacheus) Find(k Key) Handle {
 	p.now++
 	p.isRestored = false
 	h := p.lookup(k)
-	hit := h != None && p.nodes[h].flag&flagGhost == 0
+	hit := h != None && !isGhost(h)
 	p.learning.request(hit, p.resident, &p.random)
 	switch {
 	case h == None:
@@ -108,15 +115,13 @@ func (p *cacheus) Find(k Key) Handle {
 
 // ghostHit takes weight from the expert that evicted the object.
 func (p *cacheus) ghostHit(h Handle, k Key) {
-	n := &p.nodes[h]
-	expert := int(n.list) - 1
-	if expert == byRecency && n.flag&flagNew != 0 {
+	expert, note := p.ghostQueueOf(h), *p.ghostNote(h)
+	if expert == byRecency && note&ghostNew != 0 {
 		p.newGhosts--
 		p.resize(false)
 	}
-	p.restored, p.restoredID, p.isRestored = uint32(p.links[h].prev), k.ID, true
-	p.pull(&p.ghosts[expert], h)
-	p.forget(h)
+	p.restored, p.restoredID, p.isRestored = note>>1, k.ID, true
+	p.raise(h)
 	w := p.weight[expert] * math.Exp(-p.learning.rate)
 	w /= w + p.weight[1-expert]
 	w = min(max(w, 0.01), 0.99)
@@ -156,11 +161,7 @@ func (p *cacheus) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	if g := p.lookup(k); g != None { // a ghost that a prefetch does not read
-		if p.nodes[g].list == byRecency+1 && p.nodes[g].flag&flagNew != 0 {
-			p.newGhosts--
-		}
-		p.pull(&p.ghosts[p.nodes[g].list-1], g)
-		p.forget(g)
+		p.dropGhost(g)
 	}
 	for p.occupied+int64(size) > p.capacity {
 		p.evict()
@@ -184,6 +185,14 @@ func (p *cacheus) Insert(k Key, size uint32, origin Origin) Handle {
 	return h
 }
 
+// dropGhost forgets a ghost unread.
+func (p *cacheus) dropGhost(g Handle) {
+	if p.ghostQueueOf(g) == byRecency && *p.ghostNote(g)&ghostNew != 0 {
+		p.newGhosts--
+	}
+	p.raise(g)
+}
+
 // oldestFresh is the victim of the scan-resistant LRU.
 func (p *cacheus) oldestFresh() Handle {
 	if h := p.links[fresh].prev; h != fresh {
@@ -199,27 +208,25 @@ func (p *cacheus) evict() {
 	if oldest != rarest && float64(p.random.next()>>11)/(1<<53) >= p.weight[byRecency] {
 		h, expert = rarest, byFrequency
 	}
-	uses := p.nodes[h].prev
+	note := uint32(p.nodes[h].prev) << 1
+	if p.nodes[h].flag&flagNew != 0 {
+		note |= ghostNew
+	}
 	p.drop(h)
-	ghosts, size := &p.ghosts[expert], int64(p.nodes[h].size)
-	if oldest == rarest || size > p.ghostSize {
+	ghosts, v := &p.expelled[expert], p.victim(h)
+	size := int64(v.Size)
+	if oldest == rarest || size > p.ghostRoom {
 		p.evicted(h)
 		return
 	}
-	for ghosts.bytes+size > p.ghostSize {
-		g := p.pop(ghosts)
-		if expert == byRecency && p.nodes[g].flag&flagNew != 0 {
-			p.newGhosts--
-		}
-		p.forget(g)
+	for ghosts.bytes+size > p.ghostRoom {
+		p.dropGhost(p.oldestGhost(ghosts))
 	}
-	p.ghosted(h)
-	p.push(ghosts, h)
-	p.links[h].prev = uses
-	if expert == byRecency && p.nodes[h].flag&flagNew != 0 {
+	*p.ghostNote(p.bury(ghosts, h)) = note
+	if expert == byRecency && note&ghostNew != 0 {
 		p.newGhosts++
 	}
-	p.report(p.victim(h))
+	p.report(v)
 }
 
 // drop takes a resident out of list and rank.

@@ -7,10 +7,9 @@ var carSpec = Spec{
 	Doc:    "CAR: ARC with a CLOCK in the place of each of its two lists, so that a hit only sets a bit",
 	Source: "Bansal & Modha, FAST 2004, figure 2; where sizes count, steps and comparisons are in units of size",
 	new: func(c Config) Policy {
-		p := &car{store: newStore(c.Capacity, 4)}
-		for i := range p.lists {
-			p.lists[i].root = Handle(i + 1)
-		}
+		p := &car{store: newStore(c.Capacity, 2), ghostHit: nowhere}
+		p.expect(c.Capacity, 2*c.Capacity)
+		p.lists.init()
 		return p
 	},
 }
@@ -19,21 +18,22 @@ var carSpec = Spec{
 // objects, B1 and B2 ghosts. node.freq is the reference bit.
 type car struct {
 	store
-	lists  [4]queue
+	lists  arcLists
 	target float64 // the size T1 is to have
-	// ghostHit is b1 or b2 while the object last looked for was there, else 0.
+	// ghostHit is b1 or b2 while the object last looked for was there, else
+	// nowhere.
 	ghostHit   int
 	ghostHitID uint64
 }
 
 func (p *car) Find(k Key) Handle {
-	p.ghostHit = 0
+	p.ghostHit = nowhere
 	h := p.lookup(k)
 	if h == None {
 		return None
 	}
-	if p.nodes[h].flag&flagGhost != 0 {
-		p.ghostHit, p.ghostHitID = int(p.nodes[h].list)-1, k.ID
+	if isGhost(h) {
+		p.ghostHit, p.ghostHitID = p.ghostQueueOf(h), k.ID
 		return None
 	}
 	p.nodes[h].freq = 1
@@ -46,81 +46,78 @@ func (p *car) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	hit := p.ghostHit
 	if p.ghostHitID != k.ID || origin != Demand {
-		hit = 0
+		hit = nowhere
 	}
-	p.ghostHit = 0
+	p.ghostHit = nowhere
 	full := p.occupied+int64(size) > p.capacity
 	for p.occupied+int64(size) > p.capacity {
 		p.replace()
 	}
 	g := p.lookup(k) // unless it has just been dropped
 	if origin == Prefetched && g != None {
-		p.dropGhost(g)
+		p.raise(g)
 		g = None
 	}
+	l := &p.lists
 	switch {
-	case hit == 0 || g == None:
-		hit = 0
+	case hit == nowhere || g == None:
+		hit = nowhere
 		// Directory replacement.
 		if full {
-			for p.lists[b1].n > 0 && p.lists[t1].bytes+p.lists[b1].bytes+int64(size) > p.capacity {
-				p.forget(p.pop(&p.lists[b1]))
+			for l.ghosts[b1].n > 0 && l.with(t1)+int64(size) > p.capacity {
+				p.raiseOldest(&l.ghosts[b1])
 			}
-			for p.lists[b2].n > 0 && p.occupied+p.lists[b1].bytes+p.lists[b2].bytes+int64(size) > 2*p.capacity {
-				p.forget(p.pop(&p.lists[b2]))
+			for l.ghosts[b2].n > 0 && l.with(t1)+l.with(t2)+int64(size) > 2*p.capacity {
+				p.raiseOldest(&l.ghosts[b2])
 			}
 		}
 	default:
-		step := max(float64(p.lists[b1+b2-hit].bytes)/float64(p.lists[hit].bytes), 1) * float64(p.nodes[g].size)
+		step := l.step(hit) * float64(p.ghostSize(g))
 		if hit == b1 {
 			p.target = math.Min(p.target+step, float64(p.capacity))
 		} else {
 			p.target = math.Max(p.target-step, 0)
 		}
-		p.dropGhost(g)
+		p.raise(g)
 	}
 	h := p.add(k, size, origin)
-	if hit != 0 {
-		p.push(&p.lists[t2], h)
+	if hit != nowhere {
+		p.push(&l.queues[t2], h)
 	} else {
-		p.push(&p.lists[t1], h)
+		p.push(&l.queues[t1], h)
 	}
 	return h
-}
-
-func (p *car) dropGhost(g Handle) {
-	p.pull(&p.lists[p.nodes[g].list-1], g)
-	p.forget(g)
 }
 
 // replace sweeps a clock until it finds an object without its bit. From T1 an
 // object with the bit moves to T2, from T2 it goes round again.
 func (p *car) replace() {
+	q := &p.lists.queues
 	for {
-		from, ghosts := t2, b2
-		if p.lists[t1].n > 0 && float64(p.lists[t1].bytes) >= math.Max(1, p.target) || p.lists[t2].n == 0 {
-			from, ghosts = t1, b1
+		from := t2
+		if q[t1].n > 0 && float64(q[t1].bytes) >= math.Max(1, p.target) || q[t2].n == 0 {
+			from = t1
 		}
-		h := p.pop(&p.lists[from])
+		h := p.pop(&q[from])
 		if p.nodes[h].freq == 0 {
-			p.ghosted(h)
-			p.push(&p.lists[ghosts], h)
-			p.report(p.victim(h))
+			v := p.victim(h)
+			p.bury(&p.lists.ghosts[from], h)
+			p.report(v)
 			return
 		}
 		p.nodes[h].freq = 0
-		p.push(&p.lists[t2], h)
+		p.push(&q[t2], h)
 	}
 }
 
 func (p *car) Remove(h Handle) {
-	p.pull(&p.lists[p.nodes[h].list-1], h)
+	p.pull(&p.lists.queues[p.nodes[h].list-1], h)
 	p.forget(h)
 }
 
 // Demote puts h under the hand of T1, without its bit.
 func (p *car) Demote(h Handle) {
-	p.pull(&p.lists[p.nodes[h].list-1], h)
+	p.pull(&p.lists.queues[p.nodes[h].list-1], h)
 	p.nodes[h].freq = 0
-	p.pushOldest(&p.lists[t1], h)
+	p.pushOldest(&p.lists.queues[t1], h)
 }

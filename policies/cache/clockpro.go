@@ -10,6 +10,7 @@ var clockproSpec = Spec{
 	},
 	new: func(c Config) Policy {
 		p := &clockpro{store: newStore(c.Capacity, 1), coldTarget: c.share("cold")}
+		p.expect(2*c.Capacity, 2*c.Capacity)
 		p.hot, p.cold, p.test = 1, 1, 1
 		return p
 	},
@@ -59,7 +60,7 @@ func (p *clockpro) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	if g := p.lookup(k); g != None {
-		old := int64(p.nodes[g].size)
+		old := int64(p.sizeOf(g))
 		p.drop(g)
 		if again { // used again within its test period
 			p.coldTarget = min(p.coldTarget+old, p.capacity)
@@ -96,7 +97,7 @@ func (p *clockpro) turnHot(h Handle) {
 	n.list = listHot
 	n.flag &^= flagTest
 	n.freq = 0
-	p.hotSize += int64(n.size)
+	p.hotSize += int64(p.sizeOf(h))
 	p.place(h)
 }
 
@@ -115,9 +116,9 @@ func (p *clockpro) drop(h Handle) {
 	n := &p.nodes[h]
 	switch {
 	case n.flag&flagGhost != 0:
-		p.ghostSize -= int64(n.size)
+		p.ghostSize -= int64(p.sizeOf(h))
 	case n.list == listHot:
-		p.hotSize -= int64(n.size)
+		p.hotSize -= int64(p.sizeOf(h))
 	}
 	p.take(h)
 	p.forget(h)
@@ -139,7 +140,7 @@ func (p *clockpro) runCold() {
 			n.freq = 0
 			p.take(h)
 			if n.flag&flagTest != 0 {
-				p.coldTarget = min(p.coldTarget+int64(n.size), p.capacity)
+				p.coldTarget = min(p.coldTarget+int64(p.sizeOf(h)), p.capacity)
 				p.turnHot(h)
 				p.balance()
 			} else {
@@ -185,7 +186,7 @@ func (p *clockpro) runHot() {
 			n.freq = 0
 		default:
 			n.list = listCold
-			p.hotSize -= int64(n.size)
+			p.hotSize -= int64(p.sizeOf(h))
 			return
 		}
 	}
@@ -211,7 +212,7 @@ func (p *clockpro) endTest(h Handle) {
 		return
 	}
 	if n.freq == 0 {
-		p.coldTarget = max(p.coldTarget-int64(n.size), 0)
+		p.coldTarget = max(p.coldTarget-int64(p.sizeOf(h)), 0)
 	}
 	n.flag &^= flagTest
 	if n.flag&flagGhost != 0 {
@@ -225,7 +226,7 @@ func (p *clockpro) Remove(h Handle) { p.drop(h) }
 func (p *clockpro) Demote(h Handle) {
 	n := &p.nodes[h]
 	if n.list == listHot {
-		p.hotSize -= int64(n.size)
+		p.hotSize -= int64(p.sizeOf(h))
 		n.list = listCold
 	}
 	n.flag &^= flagTest

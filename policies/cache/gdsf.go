@@ -37,7 +37,7 @@ func (p *gdsf) Find(k Key) Handle {
 	if h != None {
 		n := &p.nodes[h]
 		n.prev++
-		p.rerank(h, p.age+p.worth(uint32(n.prev), n.size), p.now)
+		p.rerank(h, p.age+p.worth(uint32(n.prev), p.sizeOf(h)), p.now)
 	}
 	return h
 }

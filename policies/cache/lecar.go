@@ -13,9 +13,13 @@ var lecarSpec = Spec{
 		{Name: "ghost", Doc: "size of each ghost list, as a share of the capacity", Default: 0.5, Min: 0, Max: 16},
 	},
 	new: func(c Config) Policy {
-		p := &lecar{classes: classes{store: newStore(c.Capacity, 2)}, random: lcg(c.Seed)}
-		p.ghosts[0].root, p.ghosts[1].root = 1, 2
-		p.ghostSize = c.share("ghost")
+		p := &lecar{classes: classes{store: newStore(c.Capacity, 0)}, random: lcg(c.Seed)}
+		for i := range p.expelled {
+			p.expelled[i] = newGhostQueue(i)
+		}
+		p.ghosts.noted = true
+		p.ghostRoom = c.share("ghost")
+		p.expectClasses(c.Capacity + 2*p.ghostRoom)
 		p.rate = c.number("rate")
 		p.discount = math.Pow(c.number("discount"), 1/float64(max(c.Capacity, 1)))
 		p.weight = [2]float64{0.5, 0.5}
@@ -31,12 +35,13 @@ const (
 )
 
 // lecar has its objects in classes of equal use count and, by links of its
-// own, in one list by recency. It takes 12 bytes an object beyond the store.
+// own, in one list by recency. It takes 12 bytes an object beyond the store, and of
+// a ghost keeps when it became one.
 type lecar struct {
 	classes
-	recency   []link // by handle, a ghost keeps the time it became one in prev; [0] is the root
-	ghosts    [2]queue
-	ghostSize int64
+	recency   []link        // by handle; [0] is the root
+	expelled  [2]ghostQueue // by expert
+	ghostRoom int64         // of each
 	weight    [2]float64
 	rate      float64
 	discount  float64 // of a regret, by request
@@ -54,7 +59,7 @@ func (x *lcg) next() uint64 {
 
 func (p *lecar) recent(h Handle) {
 	for int(h) >= len(p.recency) {
-		p.recency = append(p.recency, make([]link, cap(p.nodes)-len(p.recency))...)
+		p.recency = widened(p.recency, cap(p.nodes))
 	}
 	next := p.recency[0].next
 	p.recency[h] = link{0, next}
@@ -67,7 +72,7 @@ func (p *lecar) take(h Handle) {
 	l := p.recency[h]
 	p.recency[l.prev].next = l.next
 	p.recency[l.next].prev = l.prev
-	p.unlink(h)
+	p.part(h)
 }
 
 func (p *lecar) Find(k Key) Handle {
@@ -76,11 +81,9 @@ func (p *lecar) Find(k Key) Handle {
 	if h == None {
 		return None
 	}
-	if p.nodes[h].flag&flagGhost != 0 {
-		expert := int(p.nodes[h].list) - 1
-		p.regret(expert, float64(p.now-uint32(p.recency[h].prev)))
-		p.pull(&p.ghosts[expert], h)
-		p.forget(h)
+	if isGhost(h) {
+		p.regret(p.ghostQueueOf(h), float64(p.now-*p.ghostNote(h)))
+		p.raise(h)
 		return None
 	}
 	p.used(h)
@@ -109,8 +112,7 @@ func (p *lecar) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	if origin == Prefetched {
 		if g := p.lookup(k); g != None {
-			p.pull(&p.ghosts[p.nodes[g].list-1], g)
-			p.forget(g)
+			p.raise(g)
 		}
 	}
 	h := p.add(k, size, origin)
@@ -131,19 +133,18 @@ func (p *lecar) evict() {
 		h, expert = rarest, byFrequency
 	}
 	p.take(h)
-	ghosts := &p.ghosts[expert]
-	size := int64(p.nodes[h].size)
-	for ghosts.n > 0 && ghosts.bytes+size > p.ghostSize {
-		p.forget(p.pop(ghosts))
+	ghosts := &p.expelled[expert]
+	v := p.victim(h)
+	size := int64(v.Size)
+	for ghosts.n > 0 && ghosts.bytes+size > p.ghostRoom {
+		p.raiseOldest(ghosts)
 	}
-	if size > p.ghostSize { // it pushes out all others before itself
+	if size > p.ghostRoom { // it pushes out all others before itself
 		p.evicted(h)
 		return
 	}
-	p.ghosted(h)
-	p.push(ghosts, h)
-	p.recency[h].prev = Handle(p.now)
-	p.report(p.victim(h))
+	*p.ghostNote(p.bury(ghosts, h)) = p.now
+	p.report(v)
 }
 
 func (p *lecar) Remove(h Handle) {

@@ -45,12 +45,14 @@ const (
 type lhdObject struct {
 	time       uint32 // of the last use
 	last, prev uint16 // ages at the last two hits, in steps
-	explorer   bool
 }
+
+// flagExplorer marks an object that is to stay until it is hit, for learning.
+const flagExplorer = flagPolicy
 
 type lhdClass struct{ hits, evictions, density []float64 }
 
-// lhd takes 16 bytes an object beyond the store, and 8 MB.
+// lhd takes 12 bytes an object beyond the store, and 8 MB.
 type lhd struct {
 	sampled[lhdObject]
 	samples  int
@@ -91,10 +93,10 @@ func (p *lhd) density(s *slot[lhdObject]) float64 {
 		return math.Inf(-1)
 	}
 	d := p.classOf(o).density[age]
-	if o.explorer {
+	if p.nodes[s.h].flag&flagExplorer != 0 {
 		d++
 	}
-	return d / float64(max(p.nodes[s.h].size, 1))
+	return d / float64(max(p.sizeOf(s.h), 1))
 }
 
 func (p *lhd) tick() {
@@ -113,8 +115,9 @@ func (p *lhd) Find(k Key) Handle {
 	}
 	o := p.of(h)
 	age := p.age(o)
-	if o.explorer {
-		p.budget += int64(p.nodes[h].size)
+	if n := &p.nodes[h]; n.flag&flagExplorer != 0 {
+		n.flag &^= flagExplorer
+		p.budget += int64(p.sizeOf(h))
 	} else {
 		p.classOf(o).hits[age]++
 	}
@@ -129,8 +132,8 @@ func (p *lhd) Insert(k Key, size uint32, origin Origin) Handle {
 	for p.occupied+int64(size) > p.capacity {
 		h := p.victimOf()
 		o := p.of(h)
-		if o.explorer {
-			p.budget += int64(p.nodes[h].size)
+		if p.nodes[h].flag&flagExplorer != 0 {
+			p.budget += int64(p.sizeOf(h))
 		} else {
 			p.classOf(o).evictions[p.age(o)]++
 		}
@@ -141,8 +144,9 @@ func (p *lhd) Insert(k Key, size uint32, origin Origin) Handle {
 	explorer := p.random.next()>>32%lhdExplore == 0 && p.budget > 0 && p.lessons < lhdLessons
 	if explorer {
 		p.budget -= int64(size)
+		p.nodes[h].flag |= flagExplorer
 	}
-	p.enter(h, lhdObject{time: p.now, last: lhdAges, prev: lhdAges, explorer: explorer})
+	p.enter(h, lhdObject{time: p.now, last: lhdAges, prev: lhdAges})
 	if len(p.recent) > 0 {
 		p.recent[p.at%len(p.recent)] = k.ID
 		p.at++

@@ -14,6 +14,7 @@ var lirsSpec = Spec{
 		p.hirSize = max(c.share("hir"), 1)
 		p.lirSize = c.Capacity - p.hirSize
 		p.stackSize = c.share("stack")
+		p.expect(p.stackSize+p.hirSize, p.stackSize+p.hirSize)
 		p.stack.root = 1
 		p.side = make([]link, 3)
 		p.side[sideQueue] = link{sideQueue, sideQueue}
@@ -60,7 +61,7 @@ const (
 // root, at the tail if at is the last before the root.
 func (p *lirs) sidePush(at, h Handle) {
 	for int(h)+sideBase >= len(p.side) {
-		p.side = append(p.side, make([]link, max(cap(p.nodes)+sideBase-len(p.side), 1))...)
+		p.side = widened(p.side, cap(p.nodes)+sideBase)
 	}
 	i := h + sideBase
 	next := p.side[at].next
@@ -100,7 +101,7 @@ func (p *lirs) Find(k Key) Handle {
 	if h == None {
 		return None
 	}
-	size := int64(p.nodes[h].size)
+	size := int64(p.sizeOf(h))
 	switch {
 	case p.is(h, flagPhantom):
 		p.nodes[h].flag &^= flagPhantom | flagGhost
@@ -156,7 +157,7 @@ func (p *lirs) makeRoomFor(id uint64, size int64) {
 func (p *lirs) promote(h Handle) {
 	p.toHead(p.stack.root, h)
 	p.nodes[h].flag |= flagLIR
-	p.lirBytes += int64(p.nodes[h].size)
+	p.lirBytes += int64(p.sizeOf(h))
 	for p.lirBytes > p.lirSize {
 		p.demoteLIR()
 	}
@@ -204,7 +205,7 @@ func (p *lirs) Insert(k Key, size uint32, origin Origin) Handle {
 // LIR. It keeps the size it was known with; n only says how much is to be made
 // free.
 func (p *lirs) revive(g Handle, n int64) {
-	size := int64(p.nodes[g].size)
+	size := int64(p.sizeOf(g))
 	p.sideUnlink(g)
 	p.nodes[g].flag &^= flagGhost | flagUnused
 	p.resident++
@@ -234,9 +235,9 @@ func (p *lirs) evict() {
 // stays there as a ghost.
 func (p *lirs) evictHIR() {
 	h := p.sideOldest(sideQueue)
-	p.leftLast = p.nodes[h].id
+	p.leftLast = p.nodes[h].id()
 	p.sideUnlink(h)
-	p.hirBytes -= int64(p.nodes[h].size)
+	p.hirBytes -= int64(p.sizeOf(h))
 	if !p.is(h, flagStacked) {
 		p.evicted(h)
 		return
@@ -251,7 +252,7 @@ func (p *lirs) evictHIR() {
 func (p *lirs) demoteLIR() (id uint64, size int64) {
 	p.prune()
 	h := p.oldest(p.stack.root)
-	id, size = p.nodes[h].id, int64(p.nodes[h].size)
+	id, size = p.nodes[h].id(), int64(p.sizeOf(h))
 	p.stackOut(h)
 	p.nodes[h].flag &^= flagLIR
 	p.lirBytes -= size
@@ -310,7 +311,7 @@ func (p *lirs) Remove(h Handle) {
 }
 
 func (p *lirs) take(h Handle) {
-	size := int64(p.nodes[h].size)
+	size := int64(p.sizeOf(h))
 	if p.is(h, flagStacked) {
 		p.stackOut(h)
 	}
@@ -326,7 +327,7 @@ func (p *lirs) take(h Handle) {
 // Demote makes h the oldest of the queue, out of the stack.
 func (p *lirs) Demote(h Handle) {
 	p.take(h)
-	size := int64(p.nodes[h].size)
+	size := int64(p.sizeOf(h))
 	p.hirBytes += size
 	p.sidePush(p.side[sideQueue].prev, h)
 	p.prune()

@@ -18,11 +18,13 @@
 //
 // # Memory
 //
-// An object is a 24-byte node plus 9 bytes of index at its fullest: 33 bytes
-// for each object known once a unit-size cache is full. Ghosts are objects
-// known, too: S3-FIFO comes to 65 bytes a resident object, 2Q to 55. Caches that
-// grow (object sizes counted) have up to a quarter more. What a policy takes
-// beyond this stands in its type's comment; TestBytesPerObject measures it.
+// An object is a node of 20 bytes, its part of the index, 6.4 bytes once a
+// unit-size cache is full, and 4 for its size where sizes count. A ghost is an
+// id in a ring of chunks and its part of the index, 14.6 bytes, for the policies
+// whose ghosts have queues of their own. Caches that grow (object sizes counted)
+// have up to a quarter more. What a policy takes beyond this stands in its type's
+// comment; docs/artifacts/codesign.md has a table of all, which
+// TestBytesPerObject keeps to what is held.
 package cache
 
 // Policy decides what a cache of fixed capacity keeps. The unit of capacity

@@ -208,27 +208,6 @@ func TestDemote(t *testing.T) {
 	}
 }
 
-// What the package comment says of memory.
-func TestBytesPerObject(t *testing.T) {
-	const capacity = 100_000
-	trace := &Trace{}
-	for i := range uint64(4 * capacity) {
-		trace.ids = append(trace.ids, i*i)
-	}
-	trace.ready()
-	for _, policy := range []string{"lru", "fifo", "clock", "sieve", "s3fifo", "twoq", "slru", "arc"} {
-		p := choice(t, policy).New(capacity, 0)
-		_, err := Replay(context.Background(), trace, p, nil)
-		require.NoError(t, err)
-		bytes := float64(p.base().stateBytes())
-		t.Logf("%-8s %.1f bytes an object known, %.1f a resident one", policy, bytes/float64(p.Known()), bytes/float64(p.Len()))
-		require.Less(t, bytes/float64(p.Known()), 43.0, policy)
-		if p.Known() == p.Len() {
-			require.Less(t, bytes/float64(p.Len()), 36.0, policy)
-		}
-	}
-}
-
 func TestNoAllocationPerRequest(t *testing.T) {
 	trace := randomTrace(rand.New(rand.NewPCG(9, 9)), 20000, true)
 	for _, spec := range Policies() {

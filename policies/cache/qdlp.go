@@ -10,11 +10,8 @@ var qdlpSpec = Spec{
 		{Name: "ghost", Doc: "size of the ghost queue, as a share of the capacity", Default: 0.9, Min: 0, Max: 16},
 	},
 	new: func(c Config) Policy {
-		p := &qdlp{s3fifo{store: newStore(c.Capacity, 3), threshold: 1}}
-		p.small.root, p.main.root, p.ghost.root = 1, 2, 3
-		p.smallSize = c.share("small")
-		p.mainSize = c.Capacity - p.smallSize
-		p.ghostSize = c.share("ghost")
+		p := &qdlp{s3fifo{threshold: 1}}
+		p.init(c.Capacity, c.share("small"), c.share("ghost"))
 		return p
 	},
 }
@@ -56,7 +53,7 @@ func (p *qdlp) Insert(k Key, size uint32, origin Origin) Handle {
 // leaving a ghost.
 func (p *qdlp) demote() {
 	h := p.oldest(p.small.root)
-	if size := int64(p.nodes[h].size); p.nodes[h].freq > 0 && size <= p.mainSize {
+	if size := int64(p.sizeOf(h)); p.nodes[h].freq > 0 && size <= p.mainSize {
 		p.pull(&p.small, h)
 		p.nodes[h].freq = 0
 		p.roomInMain(size)

@@ -31,7 +31,7 @@ const arity = 4
 
 // enter ranks an object that is not in the heap.
 func (r *ranking) enter(h Handle, rank float64, time uint32) {
-	r.heap = append(r.heap, ranked{})
+	r.heap = pushed(&r.store, r.heap, ranked{})
 	r.up(len(r.heap)-1, ranked{rank, time, h})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -849,19 +850,21 @@ func check(t *testing.T, p Policy) {
 			continue
 		}
 		known++
-		require.Equal(t, Handle(h), s.lookup(KeyOf(n.id)), "object %d is not where the index says", n.id)
+		require.Equal(t, Handle(h), s.lookup(KeyOf(n.id())), "object %d is not where the index says", n.id())
 		if n.flag&flagGhost == 0 {
 			resident++
-			occupied += int64(n.size)
+			occupied += int64(s.sizeOf(Handle(h)))
 		}
 	}
+	s.ghosts.all(func(h Handle, id uint64) {
+		known++
+		require.Equal(t, h, s.lookup(KeyOf(id)), "ghost %d is not where the index says", id)
+	})
 	require.Equal(t, []string{fmt.Sprint(known), fmt.Sprint(resident), fmt.Sprint(occupied)},
 		[]string{fmt.Sprint(s.Known()), fmt.Sprint(s.Len()), fmt.Sprint(s.Occupied())})
 	entries := 0
-	for i := range s.index {
-		for m := ^s.index[i].tags&highBits ^ highBits; m != 0; m &= m - 1 {
-			entries++
-		}
+	for i := range s.index.buckets {
+		entries += bucketSlots - bits.OnesCount64(s.index.buckets[i].match(0))
 	}
 	require.Equal(t, known, entries)
 }

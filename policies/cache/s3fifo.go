@@ -11,11 +11,8 @@ var s3fifoSpec = Spec{
 		{Name: "threshold", Doc: "hits in the small queue that lead to the main one", Default: 2, Min: 1, Max: 1000, Whole: true},
 	},
 	new: func(c Config) Policy {
-		p := &s3fifo{store: newStore(c.Capacity, 3), threshold: uint16(c.whole("threshold"))}
-		p.small.root, p.main.root, p.ghost.root = 1, 2, 3
-		p.smallSize = c.share("small")
-		p.mainSize = c.Capacity - p.smallSize
-		p.ghostSize = c.share("ghost")
+		p := &s3fifo{threshold: uint16(c.whole("threshold"))}
+		p.init(c.Capacity, c.share("small"), c.share("ghost"))
 		return p
 	},
 }
@@ -29,18 +26,16 @@ var s3fifoPaperSpec = Spec{
 		{Name: "threshold", Doc: "hits in the small queue that lead to the main one", Default: 2, Min: 1, Max: 3, Whole: true},
 	},
 	new: func(c Config) Policy {
-		p := &s3fifoPaper{s3fifo{store: newStore(c.Capacity, 3), threshold: uint16(c.whole("threshold"))}}
-		p.small.root, p.main.root, p.ghost.root = 1, 2, 3
-		p.smallSize = c.share("small")
-		p.mainSize = c.Capacity - p.smallSize
-		p.ghostSize = p.mainSize
+		p := &s3fifoPaper{s3fifo{threshold: uint16(c.whole("threshold"))}}
+		p.init(c.Capacity, c.share("small"), c.Capacity-c.share("small"))
 		return p
 	},
 }
 
 type s3fifo struct {
 	store
-	small, main, ghost             queue
+	small, main                    queue
+	ghost                          ghostQueue
 	smallSize, mainSize, ghostSize int64
 	threshold                      uint16
 	// ghostHit is true while the object last looked for was found among the
@@ -49,20 +44,25 @@ type s3fifo struct {
 	ghostHitID uint64
 }
 
+func (p *s3fifo) init(capacity, small, ghost int64) {
+	p.store = newStore(capacity, 2)
+	p.expect(capacity, capacity+ghost)
+	p.small.root, p.main.root, p.ghost = 1, 2, newGhostQueue(0)
+	p.smallSize, p.mainSize, p.ghostSize = small, capacity-small, ghost
+}
+
 func (p *s3fifo) Find(k Key) Handle {
 	p.ghostHit = false
 	h := p.lookup(k)
 	if h == None {
 		return None
 	}
-	n := &p.nodes[h]
-	if n.flag&flagGhost != 0 {
-		p.pull(&p.ghost, h)
-		p.forget(h)
+	if isGhost(h) {
+		p.raise(h)
 		p.ghostHit, p.ghostHitID = true, k.ID
 		return None
 	}
-	if n.freq < 1<<16-1 {
+	if n := &p.nodes[h]; n.freq < 1<<16-1 {
 		n.freq++
 	}
 	return h
@@ -95,8 +95,7 @@ func (p *s3fifo) Insert(k Key, size uint32, origin Origin) Handle {
 
 func (p *s3fifo) dropGhost(k Key) {
 	if g := p.lookup(k); g != None {
-		p.pull(&p.ghost, g)
-		p.forget(g)
+		p.raise(g)
 	}
 }
 
@@ -121,10 +120,9 @@ func (p *s3fifo) evictSmall() {
 			p.forget(h)
 		} else {
 			for p.ghost.bytes+int64(v.Size) > p.ghostSize {
-				p.forget(p.pop(&p.ghost))
+				p.raiseOldest(&p.ghost)
 			}
-			p.ghosted(h)
-			p.push(&p.ghost, h)
+			p.bury(&p.ghost, h)
 		}
 		p.report(v)
 		return

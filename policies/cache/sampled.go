@@ -16,7 +16,7 @@ type slot[T any] struct {
 
 func (s *sampled[T]) enter(h Handle, data T) {
 	s.nodes[h].next = Handle(len(s.slots))
-	s.slots = append(s.slots, slot[T]{h, data})
+	s.slots = pushed(&s.store, s.slots, slot[T]{h, data})
 }
 
 func (s *sampled[T]) of(h Handle) *T { return &s.slots[s.nodes[h].next].data }
@@ -212,7 +212,7 @@ func (p *beladySize) Insert(k Key, size uint32, origin Origin) Handle {
 			if c.data == never {
 				return -1e300
 			}
-			return -float64(p.nodes[c.h].size) * float64(c.data-p.now)
+			return -float64(p.sizeOf(c.h)) * float64(c.data-p.now)
 		})
 		p.leave(h)
 		p.evicted(h)

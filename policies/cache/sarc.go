@@ -103,7 +103,7 @@ func (p *sarc) Insert(k Key, size uint32, origin Origin) Handle {
 func (p *sarc) enter(l *halves, h Handle) {
 	p.push(&l.young, h)
 	for int(h) >= len(p.used) {
-		p.used = append(p.used, make([]uint32, cap(p.nodes)-len(p.used))...)
+		p.used = widened(p.used, cap(p.nodes))
 	}
 	p.clock++
 	p.used[h] = p.clock

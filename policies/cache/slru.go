@@ -51,7 +51,7 @@ func (g *segments) hit(s *store, h Handle, evict func(Handle)) {
 		return
 	}
 	s.pull(&g.lists[i], h)
-	size := int64(s.nodes[h].size)
+	size := int64(s.sizeOf(h))
 	g.makeRoom(s, i+1, size, evict)
 	s.push(&g.lists[i+1], h)
 }
@@ -61,7 +61,7 @@ func (g *segments) makeRoom(s *store, i int, size int64, evict func(Handle)) {
 	q := &g.lists[i]
 	for q.bytes+size > g.sizes[i] && q.n > 0 {
 		h := s.pop(q)
-		moved := int64(s.nodes[h].size)
+		moved := int64(s.sizeOf(h))
 		if i == 0 {
 			g.bytes -= moved
 			evict(h)
@@ -75,7 +75,7 @@ func (g *segments) makeRoom(s *store, i int, size int64, evict func(Handle)) {
 // insert puts h in the lowest segment with room or, after evicting until it
 // fits in all, in the lowest.
 func (g *segments) insert(s *store, h Handle, evict func(Handle)) {
-	size := int64(s.nodes[h].size)
+	size := int64(s.sizeOf(h))
 	to := 0
 	for to < len(g.lists) && g.lists[to].bytes+size > g.sizes[to] {
 		to++
@@ -103,7 +103,7 @@ func (g *segments) victim(s *store) Handle {
 }
 
 func (g *segments) remove(s *store, h Handle) {
-	g.bytes -= int64(s.nodes[h].size)
+	g.bytes -= int64(s.sizeOf(h))
 	s.pull(&g.lists[g.of(s, h)], h)
 }
 
@@ -144,6 +144,6 @@ func (p *slru) Remove(h Handle) {
 // Demote makes h the oldest of the lowest segment.
 func (p *slru) Demote(h Handle) {
 	p.segments.remove(&p.store, h)
-	p.segments.bytes += int64(p.nodes[h].size)
+	p.segments.bytes += int64(p.sizeOf(h))
 	p.pushOldest(&p.segments.lists[0], h)
 }

@@ -45,22 +45,26 @@ type Victim struct {
 	Unused bool
 }
 
-// node is one object, resident or ghost: 24 bytes.
+// node is one object: 20 bytes. The id is in halves, since a node with a field
+// of 64 bits would take 24.
 type node struct {
-	id   uint64
-	prev Handle // the next newer in its list, or whatever the policy keeps here
-	next Handle // the next older
-	size uint32
-	freq uint16
-	list uint8 // which of the policy's lists, 0 being none
-	flag uint8
+	idLow, idHigh uint32
+	prev          Handle // the next newer in its list, or whatever the policy keeps here
+	next          Handle // the next older
+	freq          uint16
+	list          uint8 // which of the policy's lists, 0 being none
+	flag          uint8
 }
+
+const nodeBytes = 20
+
+func (n *node) id() uint64 { return uint64(n.idHigh)<<32 | uint64(n.idLow) }
 
 // Bits of node.flag. A policy may use those from flagPolicy on.
 const (
 	flagKnown  uint8 = 1 << iota // in the index
 	flagUnused                   // prefetched, not yet requested
-	flagGhost                    // known, but not resident
+	flagGhost                    // known, but not resident: a ghost that keeps its node
 	flagPolicy
 )
 
@@ -68,13 +72,18 @@ const (
 // to handle.
 type store struct {
 	nodes    []node
+	sizes    []uint32 // by handle; nil while every object had size 1
 	index    index
+	ghosts   ghosts
 	free     Handle // chain of unused nodes through next
 	known    int    // objects in the index: resident and ghosts
 	resident int
 	capacity int64
 	occupied int64
-	observer func(Victim)
+	// How many nodes and known objects there are when a unit-size cache is
+	// full, so that tables stop growing there.
+	fullNodes, fullKnown int64
+	observer             func(Victim)
 }
 
 // newStore makes a store for objects of capacity units together, with the
@@ -82,13 +91,19 @@ type store struct {
 func newStore(capacity int64, lists int) store {
 	s := store{
 		nodes:    make([]node, lists+1, 64),
-		index:    make(index, 8),
+		index:    newIndex(8),
 		capacity: capacity,
 	}
+	s.expect(capacity, capacity)
 	for i := range s.nodes {
 		s.nodes[i].prev, s.nodes[i].next = Handle(i), Handle(i)
 	}
 	return s
+}
+
+// expect tells how many nodes and known objects there will be.
+func (s *store) expect(nodes, known int64) {
+	s.fullNodes, s.fullKnown = min(nodes, 1<<31), min(known, 1<<32)
 }
 
 func (s *store) base() *store { return s }
@@ -115,7 +130,7 @@ func (s *store) Admits(size uint32) bool { return int64(size) <= s.capacity }
 // Peek gives the handle of a resident object, or None. It changes nothing.
 func (s *store) Peek(k Key) Handle {
 	h := s.lookup(k)
-	if h != None && s.nodes[h].flag&flagGhost != 0 {
+	if isGhost(h) || s.nodes[h].flag&flagGhost != 0 {
 		return None
 	}
 	return h
@@ -125,7 +140,15 @@ func (s *store) Peek(k Key) Handle {
 // prefetched and no request has found it yet.
 func (s *store) Object(h Handle) (id uint64, size uint32, unused bool) {
 	n := &s.nodes[h]
-	return n.id, n.size, n.flag&flagUnused != 0
+	return n.id(), s.sizeOf(h), n.flag&flagUnused != 0
+}
+
+// sizeOf gives the size of an object that has a node.
+func (s *store) sizeOf(h Handle) uint32 {
+	if s.sizes == nil {
+		return 1
+	}
+	return s.sizes[h]
 }
 
 // Used takes note that a request found h, and says whether it was the first
@@ -137,20 +160,26 @@ func (s *store) Used(h Handle) bool {
 	return first
 }
 
-// stateBytes is the memory held, in bytes.
-func (s *store) stateBytes() int { return cap(s.nodes)*24 + cap(s.index)*32 }
+// idOf gives the id of an object that is known, by node or as a ghost.
+func (s *store) idOf(h Handle) uint64 {
+	if isGhost(h) {
+		c, slot := s.ghosts.at(h)
+		return c.ids[slot]
+	}
+	return s.nodes[h].id()
+}
 
 func (s *store) lookup(k Key) Handle {
+	t := tag(k.hash)
 	i := s.index.home(k.hash)
 	for start := i; ; {
-		b := &s.index[i]
-		for m := b.match(k.hash); m != 0; m &= m - 1 {
-			h := b.handles[bits.TrailingZeros64(m)/8]
-			if s.nodes[h].id == k.ID {
+		b := &s.index.buckets[i]
+		for m := b.match(t); m != 0; m &= m - 1 {
+			if h := s.index.handle(b, i, slotOf(m)); s.idOf(h) == k.ID {
 				return h
 			}
 		}
-		if b.tags>>passedShift == 0 {
+		if b.tags&highBits == 0 {
 			return None
 		}
 		if i = s.index.after(i); i == start {
@@ -170,58 +199,100 @@ func (s *store) add(k Key, size uint32, origin Origin) Handle {
 	s.resident++
 	s.occupied += int64(size)
 	s.known++
-	if s.known*loadDen > len(s.index)*loadNum {
+	if s.known*loadDen > len(s.index.buckets)*loadNum {
 		s.growIndex() // enters every known node, so this one must not be known yet
 	}
-	s.nodes[h] = node{id: k.ID, size: size, flag: flagKnown | uint8(origin)*flagUnused}
+	s.nodes[h] = node{idLow: uint32(k.ID), idHigh: uint32(k.ID >> 32), flag: flagKnown | uint8(origin)*flagUnused}
+	if s.sizes != nil {
+		s.sizes[h] = size
+	} else if size != 1 {
+		s.sizes = make([]uint32, cap(s.nodes))
+		for i := range s.sizes {
+			s.sizes[i] = 1
+		}
+		s.sizes[h] = size
+	}
 	s.index.enter(k.hash, h)
 	return h
 }
 
 func (s *store) newNode() Handle {
 	if len(s.nodes) == cap(s.nodes) {
-		bigger := make([]node, len(s.nodes), s.enlarged(cap(s.nodes), min(s.capacity, 1<<32)+8))
+		n := s.enlarged(cap(s.nodes), s.fullNodes+spare)
+		bigger := make([]node, len(s.nodes), n)
 		copy(bigger, s.nodes)
 		s.nodes = bigger
+		if s.sizes != nil {
+			s.sizes = widened(s.sizes, n)
+		}
 	}
 	s.nodes = s.nodes[:len(s.nodes)+1]
 	return Handle(len(s.nodes) - 1)
+}
+
+// pushed is append for a table of the residents, which grows no further than a
+// full cache needs.
+func pushed[T any](s *store, table []T, x T) []T {
+	if len(table) == cap(table) {
+		table = widened(table, s.enlarged(max(cap(table), 8), s.fullNodes))[:len(table)]
+	}
+	return append(table, x)
+}
+
+// spare is how many nodes there may be for the ends of lists.
+const spare = 24
+
+// widened gives a table of n that begins with what a shorter one has.
+func widened[T any](old []T, n int) []T {
+	bigger := make([]T, n)
+	copy(bigger, old)
+	return bigger
 }
 
 // enlarged is the next length of a table of n: twice as much, later a quarter
 // more, and never past full before full is reached, so that a unit-size cache
 // takes just what it needs.
 func (s *store) enlarged(n int, full int64) int {
-	next := 2 * n
+	next := int64(2 * n)
 	if n >= 1<<16 {
-		next = n + n/4
+		next = int64(n + n/4)
 	}
-	if int64(n) < full && full < int64(next) {
-		next = int(full)
+	switch {
+	case int64(n) < full:
+		next = min(next, full)
+	case n >= 1<<8: // it should have been enough
+		next = int64(n + n/16)
 	}
-	return next
+	return int(next)
 }
 
 func (s *store) growIndex() {
-	s.index = make(index, s.enlarged(len(s.index), min(s.capacity, 1<<32)*loadDen/loadNum+8))
+	s.index = newIndex(s.enlarged(len(s.index.buckets), s.fullKnown*loadDen/loadNum+8))
 	for h := range s.nodes {
 		if s.nodes[h].flag&flagKnown != 0 {
-			s.index.enter(KeyOf(s.nodes[h].id).hash, Handle(h))
+			s.index.enter(KeyOf(s.nodes[h].id()).hash, Handle(h))
 		}
 	}
+	s.ghosts.all(func(h Handle, id uint64) { s.index.enter(KeyOf(id).hash, h) })
 }
 
 // forget drops a node, resident or ghost, from the index and frees it. It must
 // be in no list.
 func (s *store) forget(h Handle) {
 	n := &s.nodes[h]
-	hash := KeyOf(n.id).hash
+	hash := KeyOf(n.id()).hash
 	if n.flag&flagGhost == 0 {
 		s.resident--
-		s.occupied -= int64(n.size)
+		s.occupied -= int64(s.sizeOf(h))
 	}
 	s.known--
 	s.index.leave(hash, h)
+	s.release(h)
+}
+
+// release frees a node.
+func (s *store) release(h Handle) {
+	n := &s.nodes[h]
 	n.flag = 0
 	n.next = s.free
 	s.free = h
@@ -238,18 +309,18 @@ func (s *store) evicted(h Handle) {
 	s.observer(v)
 }
 
-// ghosted turns a resident object into a ghost. The caller reports it, once it
-// is consistent again.
+// ghosted turns a resident object into a ghost that keeps its node, for
+// policies that have ghosts among residents in a list. The caller reports it,
+// once it is consistent again.
 func (s *store) ghosted(h Handle) {
-	n := &s.nodes[h]
-	n.flag |= flagGhost
+	s.nodes[h].flag |= flagGhost
 	s.resident--
-	s.occupied -= int64(n.size)
+	s.occupied -= int64(s.sizeOf(h))
 }
 
 func (s *store) victim(h Handle) Victim {
 	n := &s.nodes[h]
-	return Victim{n.id, n.size, h, n.flag&flagUnused != 0}
+	return Victim{n.id(), s.sizeOf(h), h, n.flag&flagUnused != 0}
 }
 
 func (s *store) report(v Victim) {
@@ -313,16 +384,15 @@ func (s *store) pushOldest(q *queue, h Handle) {
 }
 
 func (s *store) enterQueue(q *queue, h Handle) {
-	n := &s.nodes[h]
-	n.list = uint8(q.root)
+	s.nodes[h].list = uint8(q.root)
 	q.n++
-	q.bytes += int64(n.size)
+	q.bytes += int64(s.sizeOf(h))
 }
 
 func (s *store) pull(q *queue, h Handle) {
 	s.unlink(h)
 	q.n--
-	q.bytes -= int64(s.nodes[h].size)
+	q.bytes -= int64(s.sizeOf(h))
 }
 
 // pop takes the oldest off a list that is not empty.
@@ -334,7 +404,7 @@ func (s *store) pop(q *queue) Handle {
 
 // large says that the tables outgrow the processor's nearer caches, so that
 // touch pays.
-func (s *store) large() bool { return len(s.index) > 1<<14 }
+func (s *store) large() bool { return len(s.index.buckets) > 1<<14 }
 
 // touch reads what lookups of these keys will want first, so that the waits
 // for memory overlap. It gives a value only so that the reads are not optimized
@@ -342,16 +412,17 @@ func (s *store) large() bool { return len(s.index) > 1<<14 }
 //
 //go:noinline
 func (s *store) touch(keys *[ahead]Key) uint64 {
-	var matches [ahead]uint32
+	var matches [ahead]Handle
 	for i := range keys {
-		b := &s.index[s.index.home(keys[i].hash)]
-		if m := b.match(keys[i].hash); m != 0 {
-			matches[i] = uint32(b.handles[bits.TrailingZeros64(m)/8])
+		at := s.index.home(keys[i].hash)
+		b := &s.index.buckets[at]
+		if m := b.match(tag(keys[i].hash)); m != 0 {
+			matches[i] = s.index.handle(b, at, slotOf(m))
 		}
 	}
 	sum := uint64(0)
 	for _, h := range matches {
-		sum += s.nodes[h].id
+		sum += s.idOf(h)
 	}
 	return sum
 }

@@ -8,10 +8,11 @@ type Table struct {
 	queues []queue
 }
 
-// NewTable makes a table for objects of capacity units together, with so many
-// queues.
-func NewTable(capacity int64, queues int) Table {
+// NewTable makes a table for objects of capacity units together and so many
+// ghosts, with so many queues.
+func NewTable(capacity, ghosts int64, queues int) Table {
 	t := Table{store: newStore(max(capacity, 0), queues), queues: make([]queue, queues+1)}
+	t.expect(t.capacity+ghosts, t.capacity+ghosts)
 	for i := range t.queues {
 		t.queues[i].root = Handle(i)
 	}
@@ -63,6 +64,6 @@ func (t *Table) Forget(h Handle) { t.forget(h) }
 // Report tells the observer of an eviction.
 func (t *Table) Report(v Victim) { t.report(v) }
 
-// NodeBytes is what a known object takes at most in a table that is full: its
-// node and its part of the index.
-const NodeBytes = 24 + 15
+// NodeBytes is what a known object takes in a table that is full: its node and
+// its part of the index.
+const NodeBytes = nodeBytes + 32*loadDen/loadNum + 1

@@ -9,15 +9,17 @@ var twoqSpec = Spec{
 		{Name: "out", Doc: "size of Aout, as a share of the capacity", Default: 0.5, Min: 0, Max: 16},
 	},
 	new: func(c Config) Policy {
-		p := &twoq{store: newStore(c.Capacity, 3), inSize: c.share("in"), outSize: c.share("out")}
-		p.in.root, p.main.root, p.out.root = 1, 2, 3
+		p := &twoq{store: newStore(c.Capacity, 2), inSize: c.share("in"), outSize: c.share("out")}
+		p.expect(c.Capacity, c.Capacity+p.outSize)
+		p.in.root, p.main.root, p.out = 1, 2, newGhostQueue(0)
 		return p
 	},
 }
 
 type twoq struct {
 	store
-	in, main, out   queue
+	in, main        queue
+	out             ghostQueue
 	inSize, outSize int64
 	ghostHit        bool // the object last looked for was in Aout
 	ghostHitID      uint64
@@ -29,14 +31,13 @@ func (p *twoq) Find(k Key) Handle {
 	if h == None {
 		return None
 	}
-	switch Handle(p.nodes[h].list) {
-	case p.main.root:
-		p.toHead(p.main.root, h)
-	case p.out.root:
-		p.pull(&p.out, h)
-		p.forget(h)
+	if isGhost(h) {
+		p.raise(h)
 		p.ghostHit, p.ghostHitID = true, k.ID
 		return None
+	}
+	if Handle(p.nodes[h].list) == p.main.root {
+		p.toHead(p.main.root, h)
 	}
 	return h
 }
@@ -53,8 +54,7 @@ func (p *twoq) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	if origin == Prefetched {
 		if g := p.lookup(k); g != None {
-			p.pull(&p.out, g)
-			p.forget(g)
+			p.raise(g)
 		}
 	}
 	if toMain {
@@ -78,17 +78,16 @@ func (p *twoq) evict() {
 		return
 	}
 	h := p.pop(&p.in)
-	size := int64(p.nodes[h].size)
-	if size > p.outSize {
-		p.evicted(h)
-		return
+	v := p.victim(h)
+	if size := int64(v.Size); size > p.outSize {
+		p.forget(h)
+	} else {
+		for p.out.bytes+size > p.outSize {
+			p.raiseOldest(&p.out)
+		}
+		p.bury(&p.out, h)
 	}
-	for p.out.bytes+size > p.outSize {
-		p.forget(p.pop(&p.out))
-	}
-	p.ghosted(h)
-	p.push(&p.out, h)
-	p.report(p.victim(h))
+	p.report(v)
 }
 
 func (p *twoq) Remove(h Handle) {

@@ -26,7 +26,7 @@ var wtinylfuSpec = Spec{
 	},
 }
 
-// wtinylfu takes 58 bytes of sketch for each unit of the main capacity or, where
+// wtinylfu takes 29 bytes of sketch for each unit of the main capacity or, where
 // that is large (bytes), about 200 for each object ever seen.
 type wtinylfu struct {
 	store
@@ -79,13 +79,13 @@ func (p *wtinylfu) Insert(k Key, size uint32, origin Origin) Handle {
 func (p *wtinylfu) evict() {
 	for p.window.n > 0 {
 		h := p.oldest(p.window.root)
-		size := int64(p.nodes[h].size)
+		size := int64(p.sizeOf(h))
 		var at counters
-		p.counts.locate(p.nodes[h].id, &at)
+		p.counts.locate(p.nodes[h].id(), &at)
 		wins := true
 		if p.main.bytes+size > p.main.capacity {
 			rival := p.main.victim(&p.store)
-			if wins = rival != None && p.counts.estimateAt(&at) > p.counts.estimate(p.nodes[rival].id); wins {
+			if wins = rival != None && p.counts.estimateAt(&at) > p.counts.estimate(p.nodes[rival].id()); wins {
 				p.main.remove(&p.store, rival)
 				p.evicted(rival)
 			}
@@ -129,7 +129,9 @@ type countingBloom struct {
 	n       uint64 // counters there could be
 	inverse uint64 // 2⁶⁴/n rounded up, to take remainders by multiplying
 	hashes  int
-	dense   []uint32
+	// dense are the counters, one at its maximum standing for what is in high.
+	dense []uint16
+	high  map[uint32]uint32
 	// sparse holds, where n is too large for an array, the counters that are
 	// not 0, open-addressed: the position above the count.
 	sparse []uint64
@@ -145,7 +147,7 @@ func newCountingBloom(ids int64, fpr float64) countingBloom {
 	perID := -math.Log(fpr) / 0.480453013918201 // (ln 2)²
 	b := countingBloom{n: uint64(math.Ceil(float64(ids) * perID)), hashes: int(math.Ceil(math.Ln2 * perID))}
 	if b.n <= 1<<26 {
-		b.dense = make([]uint32, max(b.n, 1))
+		b.dense = make([]uint16, max(b.n, 1))
 		b.n = uint64(len(b.dense))
 	} else {
 		b.sparse = make([]uint64, 1<<12)
@@ -176,11 +178,25 @@ func (c *countingBloom) add(id uint64) {
 
 func (c *countingBloom) addAt(at *counters) {
 	for _, i := range at[:c.hashes] {
-		if c.dense != nil {
-			c.dense[i]++
-		} else {
+		switch {
+		case c.dense == nil:
 			c.addSparse(i, 1)
+		case c.dense[i] < math.MaxUint16-1:
+			c.dense[i]++
+		default:
+			c.addHigh(i)
 		}
+	}
+}
+
+func (c *countingBloom) addHigh(i uint32) {
+	if c.high == nil {
+		c.high = map[uint32]uint32{}
+	}
+	if c.dense[i] < math.MaxUint16 {
+		c.dense[i], c.high[i] = math.MaxUint16, math.MaxUint16
+	} else {
+		c.high[i]++
 	}
 }
 
@@ -193,10 +209,13 @@ func (c *countingBloom) estimate(id uint64) uint32 {
 func (c *countingBloom) estimateAt(at *counters) uint32 {
 	least := uint32(math.MaxUint32)
 	for _, i := range at[:c.hashes] {
-		if c.dense != nil {
-			least = min(least, c.dense[i])
-		} else {
+		switch {
+		case c.dense == nil:
 			least = min(least, uint32(c.sparse[c.slot(i)]))
+		case c.dense[i] < math.MaxUint16:
+			least = min(least, uint32(c.dense[i]))
+		default:
+			least = min(least, c.high[i])
 		}
 	}
 	return least
@@ -204,7 +223,14 @@ func (c *countingBloom) estimateAt(at *counters) uint32 {
 
 func (c *countingBloom) halve() {
 	for i := range c.dense {
-		c.dense[i] /= 2
+		if c.dense[i] < math.MaxUint16 {
+			c.dense[i] /= 2
+		} else if half := c.high[uint32(i)] / 2; half < math.MaxUint16 {
+			c.dense[i] = uint16(half)
+			delete(c.high, uint32(i))
+		} else {
+			c.high[uint32(i)] = half
+		}
 	}
 	if c.sparse == nil {
 		return

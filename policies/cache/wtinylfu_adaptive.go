@@ -55,7 +55,7 @@ func (p *wtinylfuAdaptive) Find(k Key) Handle {
 		p.toHead(p.protected.root, h)
 	default:
 		// What is larger than the protected room stays on probation.
-		if int64(p.nodes[h].size) > p.protectedSize {
+		if int64(p.sizeOf(h)) > p.protectedSize {
 			p.toHead(p.probation.root, h)
 			break
 		}
@@ -128,7 +128,7 @@ func (p *wtinylfuAdaptive) evict(size int64) {
 // it is used often is let in now and then, against attacks with colliding
 // hashes.
 func (p *wtinylfuAdaptive) admit(candidate, victim Handle) bool {
-	c, v := p.sketch.estimate(KeyOf(p.nodes[candidate].id)), p.sketch.estimate(KeyOf(p.nodes[victim].id))
+	c, v := p.sketch.estimate(KeyOf(p.nodes[candidate].id())), p.sketch.estimate(KeyOf(p.nodes[victim].id()))
 	if c > v {
 		return true
 	}
@@ -163,7 +163,7 @@ func (p *wtinylfuAdaptive) climb() {
 		p.windowSize += move
 		p.demoteProtected()
 		// The window fills from the old end of probation.
-		for p.probation.n > 0 && p.window.bytes+int64(p.nodes[p.oldest(p.probation.root)].size) <= p.windowSize {
+		for p.probation.n > 0 && p.window.bytes+int64(p.sizeOf(p.oldest(p.probation.root))) <= p.windowSize {
 			p.push(&p.window, p.pop(&p.probation))
 		}
 	} else {
