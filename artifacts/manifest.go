@@ -68,6 +68,7 @@ type Platform struct {
 	Hosts    []string `yaml:"hosts" doc:"user@host of each machine (ssh)"`
 	Site     string   `yaml:"site" doc:"testbed site, for example CHI@UC (chameleon)"`
 	NodeType string   `yaml:"node_type" doc:"testbed node type, for example storage_nvme (chameleon)"`
+	Flavor   string   `yaml:"flavor" doc:"flavour of virtual machines, for example m1.large, instead of node_type (chameleon, at KVM@TACC)"`
 	Image    string   `yaml:"image" doc:"operating-system image (chameleon)"`
 	Count    int      `yaml:"count" doc:"number of machines; 1 when absent"`
 	Hours    float64  `yaml:"hours" doc:"length of the lease (chameleon)"`

@@ -1,6 +1,7 @@
 package artifacts
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -677,6 +678,9 @@ func (s *Source) Validate(report func(path, message, suggestion string)) {
 	}
 }
 
+// Hardware is what a testbed leases for the platform: a node type, or a flavour.
+func (p Platform) Hardware() string { return cmp.Or(p.NodeType, p.Flavor) }
+
 // Validate checks that a platform has what its provider needs.
 func (p *Platform) Validate(report func(path, message, suggestion string)) {
 	if p.Count < 0 {
@@ -690,8 +694,12 @@ func (p *Platform) Validate(report func(path, message, suggestion string)) {
 		report("provider", "provider ssh needs the key hosts", "")
 	case p.Provider == "chameleon" && p.Site == "":
 		report("provider", "provider chameleon needs the key site", "for example CHI@UC")
-	case p.Provider == "chameleon" && p.NodeType == "":
-		report("provider", "provider chameleon needs the key node_type", "for example storage_nvme")
+	case p.Provider == "chameleon" && p.NodeType == "" && p.Flavor == "":
+		report("provider", "provider chameleon needs the key node_type", "for example storage_nvme; or the key flavor, for virtual machines")
+	case p.NodeType != "" && p.Flavor != "":
+		report("flavor", "node_type leases whole machines and flavor virtual ones: give one of them", "")
+	case p.Flavor != "" && len(p.Devices) > 0:
+		report("devices", "virtual machines have no devices to choose", "lease whole machines by node_type")
 	}
 }
 

@@ -32,13 +32,18 @@ func Check(ctx context.Context, site Site, c Credentials, conn Connection) []Fin
 	list := []Finding{{What: fmt.Sprintf("%s: %s in project %s at %s, roles %s", c.From, cloud.User, cloud.Project, site.Name, strings.Join(cloud.Roles, ", "))}}
 	p := &Provider{Cloud: cloud}
 	add := func(what string, err error) { list = append(list, Finding{What: what, Err: err}) }
-	if site.Leases != "hosts" {
+	if site.Leases == "none" {
 		return list
 	}
 	_, err = p.ownLeases(ctx, "")
 	add("leases (Blazar)", err)
-	_, err = p.flavorID(ctx, site.Flavor)
-	add("flavor "+site.Flavor+" (Nova)", err)
+	if site.Leases == "hosts" {
+		_, err = p.flavorID(ctx, site.Flavor)
+		add("flavor "+site.Flavor+" (Nova)", err)
+	} else {
+		_, err = p.ownGroups(ctx, func(string) bool { return true })
+		add("security groups (Neutron)", err)
+	}
 	_, err = p.ownServers(ctx, "reprise")
 	add("instances (Nova)", err)
 	_, err = keypairs.List(cloud.compute, nil).AllPages(ctx)

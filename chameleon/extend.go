@@ -129,7 +129,7 @@ func (p *Provider) earliest(ctx context.Context, plan Plan) (time.Time, error) {
 		}
 	}
 	if len(busy) < plan.Count {
-		return time.Time{}, &Error{Doing: "wait for hardware", Kind: NoHosts, Detail: fmt.Sprintf("%s has %d of %s, and %d are needed", plan.Site.Name, len(busy), plan.hosts(), plan.Count)}
+		return time.Time{}, &Error{Doing: "wait for hardware", Kind: NoHosts, Detail: fmt.Sprintf("%s has %d of %s, and %d are needed", plan.Site.Name, len(busy), plan.Hardware(), plan.Count)}
 	}
 	return earliest(p.Now(), busy, plan.Count, plan.Lease), nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -44,48 +45,62 @@ func points(t *testing.T, otherwise int) int {
 	return otherwise
 }
 
-// requestsOfALife counts what Up and Down ask for when all goes well.
-func requestsOfALife(t *testing.T) int {
-	b := newBed(t)
-	p := b.provider(t)
-	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{})
-	require.NoError(t, err)
-	require.NoError(t, p.Down(d))
-	return len(b.Requests())
+// lives are the kinds of deployment that are made to fail, in order.
+var lives = []struct {
+	name string
+	plan func(*bed, *testing.T, int) Plan
+}{
+	{"hosts", (*bed).plan},
+	{"virtual machines", (*bed).virtual},
+}
+
+// requestsOfLives counts what Up and Down ask for when all goes well.
+func requestsOfLives(t *testing.T) (counts []int) {
+	for _, life := range lives {
+		b := newBed(t)
+		plan := life.plan(b, t, 1)
+		p := b.at(t, plan.Site.Name)
+		d, err := p.Up(t.Context(), plan, UpOptions{})
+		require.NoError(t, err)
+		require.NoError(t, p.Down(d))
+		counts = append(counts, len(b.Requests()))
+	}
+	return counts
 }
 
 // TestNoFaultLeaks has one request, or a row of them, go wrong somewhere between
 // login and release: afterwards nothing is left on the site. Where a release
 // itself was refused, the record is, and cleanup does the rest.
 func TestNoFaultLeaks(t *testing.T) {
-	total := requestsOfALife(t)
+	totals := requestsOfLives(t)
 	rng := rand.New(rand.NewPCG(8, 8))
 	names := make([]string, 0, len(faults))
 	for name := range faults {
 		names = append(names, name)
 	}
-	for range points(t, 60) {
-		name, at, row := names[rng.IntN(len(names))], rng.IntN(total), 1+rng.IntN(2)*rng.IntN(12)
-		t.Run(fmt.Sprintf("%s at %d for %d", name, at, row), func(t *testing.T) {
+	slices.Sort(names)
+	for i := range points(t, 60) {
+		life := lives[i%len(lives)]
+		name, at, row := names[rng.IntN(len(names))], rng.IntN(totals[i%len(lives)]), 1+rng.IntN(2)*rng.IntN(12)
+		t.Run(fmt.Sprintf("%s, %s at %d for %d", life.name, name, at, row), func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
+			plan := life.plan(b, t, 1)
 			b.Intercept = func(n int, _ *http.Request) cloudtest.Fault {
 				if at <= n && n < at+row {
 					return faults[name]
 				}
 				return cloudtest.Fault{}
 			}
-			site, err := FindSite(b.sites, "CHI@Test")
-			require.NoError(t, err)
 			conn := Connection{Timeout: 30 * time.Millisecond, Backoff: time.Millisecond}
 			if name != "timeout" {
 				conn.Timeout = 5 * time.Second
 			}
-			cloud, err := Login(t.Context(), site, b.creds, conn)
+			cloud, err := Login(t.Context(), plan.Site, b.creds, conn)
 			if err == nil {
 				p := b.providerOf(cloud)
 				var d *Deployment
-				if d, err = p.Up(t.Context(), b.plan(t, 1), UpOptions{}); err == nil {
+				if d, err = p.Up(t.Context(), plan, UpOptions{}); err == nil {
 					err = p.Down(d)
 				}
 			}
@@ -93,7 +108,7 @@ func TestNoFaultLeaks(t *testing.T) {
 			b.Intercept = nil
 			if len(b.Left()) > 0 {
 				require.Error(t, err, "what is left is told")
-				_, err = b.provider(t).Cleanup(t.Context(), false)
+				_, err = b.at(t, plan.Site.Name).Cleanup(t.Context(), false)
 				require.NoError(t, err)
 			}
 			require.Empty(t, b.Left(), "%s", b.heard())
@@ -138,8 +153,11 @@ func TestKilledUpLeavesARecord(t *testing.T) {
 	})
 	require.NoError(t, err)
 	b := &bed{sites: sites, dir: filepath.Join(dir, "records"), creds: creds}
-	p := b.provider(t)
-	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{})
+	life, err := strconv.Atoi(os.Getenv("REPRISE_KILL_LIFE"))
+	require.NoError(t, err)
+	plan := lives[life].plan(b, t, 1)
+	p := b.at(t, plan.Site.Name)
+	d, err := p.Up(t.Context(), plan, UpOptions{})
 	require.NoError(t, err)
 	require.NoError(t, p.Down(d))
 }
@@ -147,18 +165,19 @@ func TestKilledUpLeavesARecord(t *testing.T) {
 // TestNoKillLeaks kills the program, with no chance to clean up, in the middle
 // of a request: another one's cleanup leaves nothing on the site.
 func TestNoKillLeaks(t *testing.T) {
-	total := requestsOfALife(t)
+	totals := requestsOfLives(t)
 	rng := rand.New(rand.NewPCG(9, 9))
-	for range points(t, 12) {
-		at, late := 3+rng.IntN(total-3), rng.IntN(2) == 0
-		t.Run(fmt.Sprintf("at %d, carried out %v", at, late), func(t *testing.T) {
+	for i := range points(t, 4*len(lives)) {
+		life := i % len(lives)
+		at, late := 3+rng.IntN(totals[life]-3), rng.IntN(2) == 0
+		t.Run(fmt.Sprintf("%s at %d, carried out %v", lives[life].name, at, late), func(t *testing.T) {
 			b := newBed(t)
 			dir := t.TempDir()
 			b.dir = filepath.Join(dir, "records")
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "sites.yaml"), []byte(b.SitesYAML()), 0o600))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "clouds.yaml"), []byte(b.CloudsYAML()), 0o600))
 			child := exec.Command(os.Args[0], "-test.run=^TestKilledUpLeavesARecord$")
-			child.Env = append(os.Environ(), "REPRISE_KILL_TEST="+dir)
+			child.Env = append(os.Environ(), "REPRISE_KILL_TEST="+dir, "REPRISE_KILL_LIFE="+strconv.Itoa(life))
 			var killed atomic.Bool
 			b.Intercept = func(n int, _ *http.Request) cloudtest.Fault {
 				if n == at && killed.CompareAndSwap(false, true) {
@@ -169,7 +188,7 @@ func TestNoKillLeaks(t *testing.T) {
 			}
 			out, err := child.CombinedOutput()
 			require.True(t, killed.Load() || err == nil, "%s", out)
-			p := b.provider(t)
+			p := b.at(t, lives[life].plan(b, t, 1).Site.Name)
 			_, err = p.Cleanup(t.Context(), false)
 			require.NoError(t, err)
 			require.Empty(t, b.Left(), "%s", strings.TrimSpace(b.heard()))

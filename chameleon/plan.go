@@ -1,6 +1,7 @@
 package chameleon
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -20,6 +21,7 @@ type Plan struct {
 	Site               Site
 	NodeType           string
 	Nodes              []string // uids of the nodes to lease; any of NodeType when empty
+	Flavor             string   // of virtual machines, instead of nodes
 	// Devices are those that the nodes have to have; which nodes have them is
 	// found out before the lease is made.
 	Devices  map[string]artifacts.Device
@@ -69,13 +71,19 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 		return Plan{}, fmt.Errorf("platform %s of %s: %w", name, m.Artifact, err)
 	}
 	p := Plan{
-		Artifact: m.Artifact, Platform: name, Site: site, NodeType: platform.NodeType, Nodes: r.Nodes,
+		Artifact: m.Artifact, Platform: name, Site: site, NodeType: platform.NodeType, Nodes: r.Nodes, Flavor: platform.Flavor,
 		Image: platform.Image, Count: max(platform.Count, 1), UserData: platform.UserData,
 	}
 	switch {
-	case site.Leases != "hosts":
-		return Plan{}, fmt.Errorf("%s leases no whole hosts, which is all that reprise asks for", site.Name)
-	case p.NodeType == "" && len(p.Nodes) == 0:
+	case site.Leases == "none":
+		return Plan{}, fmt.Errorf("%s leases neither whole hosts nor virtual machines, which is all that reprise asks for", site.Name)
+	case p.Flavor != "" && site.Leases != "flavors":
+		return Plan{}, fmt.Errorf("%s leases whole hosts, and platform %s of %s asks for virtual machines of flavor %s", site.Name, name, m.Artifact, p.Flavor)
+	case p.Flavor == "" && site.Leases != "hosts":
+		return Plan{}, fmt.Errorf("%s leases virtual machines: platform %s of %s has to name a flavor", site.Name, name, m.Artifact)
+	case p.Flavor != "" && len(p.Nodes) > 0:
+		return Plan{}, fmt.Errorf("--node names whole hosts, and platform %s of %s is of virtual machines", name, m.Artifact)
+	case p.Flavor == "" && p.NodeType == "" && len(p.Nodes) == 0:
 		return Plan{}, fmt.Errorf("platform %s of %s names no node_type", name, m.Artifact)
 	case p.Image == "":
 		return Plan{}, fmt.Errorf("platform %s of %s names no image", name, m.Artifact)
@@ -86,6 +94,9 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 	}
 	if err := p.size(m, platform, r); err != nil {
 		return Plan{}, err
+	}
+	if _, known := site.SUPerFlavor[p.Flavor]; p.Flavor != "" && !known {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("what flavor %s costs is not known here: %g SU an hour is assumed; https://discover.chameleoncloud.org says it, su_per_flavor in $REPRISE_SITES sets it", p.Flavor, site.SUPerHour))
 	}
 	if len(p.Devices) > 0 && len(p.Nodes) == 0 && site.Reference == "" {
 		return Plan{}, fmt.Errorf("platform %s of %s asks for devices, and %s has no reference API that says which nodes have them: name nodes with --node", name, m.Artifact, site.Name)
@@ -177,8 +188,11 @@ func (p *Plan) size(m *artifacts.Manifest, platform artifacts.Platform, r Reques
 func (p Plan) SU() float64 { return p.cost(p.Lease) }
 
 func (p Plan) cost(d time.Duration) float64 {
-	return float64(p.Count) * d.Hours() * p.Site.SUPerHour
+	return float64(p.Count) * d.Hours() * p.Rate()
 }
+
+// Rate is what one node costs an hour, in service units.
+func (p Plan) Rate() float64 { return p.Site.Rate(p.Flavor) }
 
 // Buys is how long the plan's hosts can be leased for so many service units.
 func (p Plan) Buys(su float64) time.Duration {
@@ -235,36 +249,62 @@ type Call struct {
 
 // Calls lists what Up does to an empty project and then Down, in order.
 func (p Plan) Calls() (up, down []Call) {
+	flavor, on := p.Site.Flavor, "on the reserved hosts"
+	addresses := ""
+	if p.Flavor == "" {
+		addresses = fmt.Sprintf(", with %d floating IP(s) of %s", p.Count, p.Site.PublicNetwork)
+	}
 	up = []Call{{"POST", "identity", "/v3/auth/tokens", "log in"}}
 	if p.resolves() {
 		up = append(up, Call{"GET", "reference", p.Site.Reference, "which nodes of type " + p.NodeType + " have the devices; these are leased by uid"})
 	}
 	up = append(up,
-		Call{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s, with %d floating IP(s) of %s", p.Count, p.hosts(), hoursText(p.Lease), p.Count, p.Site.PublicNetwork)},
+		Call{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s%s", p.Count, p.Hardware(), hoursText(p.Lease), addresses)},
 		Call{"POST", "compute", "/os-keypairs", "the public half of a key pair made for this"})
+	if p.Flavor != "" {
+		up = append(up, Call{"POST", "network", "/v2.0/security-groups", "a security group made for this"})
+		for _, r := range p.rules("") {
+			up = append(up, Call{"POST", "network", "/v2.0/security-group-rules", "it lets in " + r.Description})
+		}
+		flavor, on = p.Flavor, "of the reservation"
+	}
 	data := ""
 	if p.UserData != "" {
 		data = ", with user data"
 	}
 	for i := range p.Count {
-		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, on the reserved hosts%s", i, p.Site.Flavor, p.Image, p.Site.Network, data)})
+		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, %s%s", i, flavor, p.Image, p.Site.Network, on, data)})
 	}
 	for i := range p.Count {
+		if p.Flavor != "" {
+			up = append(up, Call{"POST", "network", "/v2.0/floatingips", fmt.Sprintf("an address of %s for node %d", p.Site.PublicNetwork, i)})
+			continue
+		}
 		up = append(up, Call{"PUT", "network", "/v2.0/floatingips/*", fmt.Sprintf("a reserved address for node %d", i)})
 	}
 	for i := range p.Count {
 		down = append(down, Call{"DELETE", "compute", "/servers/*", fmt.Sprintf("node %d", i)})
 	}
+	if p.Flavor == "" {
+		return up, append(down,
+			Call{"DELETE", "compute", "/os-keypairs/*", "the key pair"},
+			Call{"DELETE", "reservation", "/v1/leases/*", "the lease, and with it the floating IPs"})
+	}
+	for i := range p.Count {
+		down = append(down, Call{"DELETE", "network", "/v2.0/floatingips/*", fmt.Sprintf("the address of node %d", i)})
+	}
 	return up, append(down,
+		Call{"DELETE", "network", "/v2.0/security-groups/*", "the security group"},
 		Call{"DELETE", "compute", "/os-keypairs/*", "the key pair"},
-		Call{"DELETE", "reservation", "/v1/leases/*", "the lease, and with it the floating IPs"})
+		Call{"DELETE", "reservation", "/v1/leases/*", "the lease"})
 }
 
-func (p Plan) hosts() string {
+// Hardware says what is leased: nodes, a node type, or a flavour.
+func (p Plan) Hardware() string {
 	if len(p.Nodes) > 0 {
 		return strings.Join(p.Nodes, " or ")
 	}
-	return p.NodeType
+	return cmp.Or(p.NodeType, p.Flavor)
 }
 
 func hoursText(d time.Duration) string { return fmt.Sprintf("%g h", math.Round(d.Hours()*100)/100) }

@@ -52,7 +52,8 @@ func TestPlanSizesTheLease(t *testing.T) {
 		"more asked for than allowed":   {m: m(0), r: Request{Hours: 169}, err: "at most 168 hours"},
 		"unknown":                       {m: m(0), err: "give --hours, or a profile"},
 		"no such site":                  {m: m(1), r: Request{Site: "CHI@Mars"}, err: `no site "CHI@Mars"; there are CHI@TACC`},
-		"a site without hosts":          {m: m(1), r: Request{Site: "KVM@TACC"}, err: "leases no whole hosts"},
+		"a site without hosts":          {m: m(1), r: Request{Site: "KVM@TACC"}, err: "KVM@TACC leases virtual machines"},
+		"a site of neither":             {m: m(1), r: Request{Site: "CHI@Edge"}, err: "neither whole hosts nor virtual machines"},
 		"no such platform":              {m: m(1), r: Request{Platform: "q"}, err: `no platform "q" on Chameleon; it has p`},
 		"not a number":                  {m: m(1), r: Request{Hours: -1}, err: "a lease of -1 hours"},
 	}

@@ -20,6 +20,7 @@ type Deployment struct {
 	Artifact string    `json:"artifact"`
 	Platform string    `json:"platform"`
 	Site     string    `json:"site"`
+	Flavor   string    `json:"flavor,omitempty"` // of virtual machines
 	Begun    time.Time `json:"begun"`
 	// Unsettled is when a request was last sent whose answer has not been
 	// recorded: what it makes may appear for a while after.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
 
 	"reprise/chameleon/leases"
 )
@@ -85,6 +87,11 @@ func (p *Provider) sweep(ctx context.Context, name string, leased bool) (left in
 	for _, s := range instances {
 		tried("delete the instance "+s.Name, servers.Delete(ctx, p.Cloud.compute, s.ID).ExtractErr())
 	}
+	connections, err := p.sweepNetwork(ctx, name, tried)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	left += connections
 	var own []leases.Lease
 	if leased {
 		if own, err = p.ownLeases(ctx, name); err != nil {
@@ -112,12 +119,29 @@ func (p *Provider) sweep(ctx context.Context, name string, leased bool) (left in
 	return left, errors.Join(errs...)
 }
 
+// sweepNetwork is the part of sweep that concerns the network service. What is
+// in use still is refused there until the instances have gone.
+func (p *Provider) sweepNetwork(ctx context.Context, name string, tried func(string, error)) (left int, err error) {
+	named := func(other string) bool { return other == name }
+	addresses, err := p.ownFloating(ctx, named)
+	for _, f := range addresses {
+		left++
+		tried("give back the address "+f.FloatingIP, floatingips.Delete(ctx, p.Cloud.network, f.ID).ExtractErr())
+	}
+	own, bad := p.ownGroups(ctx, named)
+	for _, g := range own {
+		left++
+		tried("delete the security group "+g.Name, groups.Delete(ctx, p.Cloud.network, g.ID).ExtractErr())
+	}
+	return left, errors.Join(err, bad)
+}
+
 // Leftover is something of ours on the cloud.
 type Leftover struct {
 	Name   string `json:"name"`
 	Lease  string `json:"lease,omitempty"` // its state
 	Ends   string `json:"ends,omitempty"`  // of the lease
-	Things int    `json:"things"`          // leases, instances and key pairs
+	Things int    `json:"things"`          // leases, instances, key pairs, …
 	Why    string `json:"why"`             // what this machine knows of it
 	Orphan bool   `json:"orphan"`          // nobody uses it or wants it kept
 	ends   time.Time
@@ -188,6 +212,20 @@ func (p *Provider) Leftovers(ctx context.Context) ([]Leftover, error) {
 		if ours(k.Name) {
 			add(k.Name).Things++
 		}
+	}
+	addresses, err := p.ownFloating(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range addresses {
+		add(f.Description).Things++
+	}
+	security, err := p.ownGroups(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range security {
+		add(g.Name).Things++
 	}
 	var list []Leftover
 	for _, l := range found {

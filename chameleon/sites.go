@@ -15,21 +15,22 @@ import (
 
 // Site is one of the testbed's clouds, each with its own Keystone.
 type Site struct {
-	Name          string        `yaml:"name"`
-	AuthURL       string        `yaml:"auth_url"`
-	Region        string        `yaml:"region"`
-	Leases        string        `yaml:"leases"` // hosts or none
-	Flavor        string        `yaml:"flavor"`
-	Network       string        `yaml:"network"`
-	PublicNetwork string        `yaml:"public_network"`
-	User          string        `yaml:"user"`
-	SSHPort       int           `yaml:"ssh_port"`
-	Boot          time.Duration `yaml:"boot"`
-	MaxLease      time.Duration `yaml:"max_lease"`
-	ExtendWithin  time.Duration `yaml:"extend_within"`
-	SUPerHour     float64       `yaml:"su_per_hour"`
-	Poll          time.Duration `yaml:"poll"`
-	Reference     string        `yaml:"reference"`
+	Name          string             `yaml:"name"`
+	AuthURL       string             `yaml:"auth_url"`
+	Region        string             `yaml:"region"`
+	Leases        string             `yaml:"leases"` // hosts, flavors or none
+	Flavor        string             `yaml:"flavor"`
+	Network       string             `yaml:"network"`
+	PublicNetwork string             `yaml:"public_network"`
+	User          string             `yaml:"user"`
+	SSHPort       int                `yaml:"ssh_port"`
+	Boot          time.Duration      `yaml:"boot"`
+	MaxLease      time.Duration      `yaml:"max_lease"`
+	ExtendWithin  time.Duration      `yaml:"extend_within"`
+	SUPerHour     float64            `yaml:"su_per_hour"`
+	SUPerFlavor   map[string]float64 `yaml:"su_per_flavor"`
+	Poll          time.Duration      `yaml:"poll"`
+	Reference     string             `yaml:"reference"`
 }
 
 //go:embed sites.yaml
@@ -70,8 +71,8 @@ func readSites(r io.Reader) ([]Site, error) {
 			return nil, fmt.Errorf("sites: the site in place %d has no name", i+1)
 		case s.AuthURL == "":
 			return nil, fmt.Errorf("sites: %s has no auth_url", s.Name)
-		case s.Leases != "hosts" && s.Leases != "none":
-			return nil, fmt.Errorf("sites: %s: leases is %q, not hosts or none", s.Name, s.Leases)
+		case s.Leases != "hosts" && s.Leases != "flavors" && s.Leases != "none":
+			return nil, fmt.Errorf("sites: %s: leases is %q, not hosts, flavors or none", s.Name, s.Leases)
 		}
 		s.setDefaults()
 	}
@@ -107,6 +108,14 @@ func (s *Site) setDefaults() {
 	if s.Poll == 0 {
 		s.Poll = 2 * time.Second
 	}
+}
+
+// Rate is what a node, or a virtual machine of a flavour, costs an hour.
+func (s Site) Rate(flavor string) float64 {
+	if su, known := s.SUPerFlavor[flavor]; known {
+		return su
+	}
+	return s.SUPerHour
 }
 
 // FindSite gives the site of a name, upper or lower case alike.

@@ -1,6 +1,7 @@
 package chameleon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func (p *Provider) Up(ctx context.Context, plan Plan, o UpOptions) (*Deployment,
 		return nil, errors.Join(err, d.Leave())
 	}
 	d.Borrowed = o.Lease != ""
-	d.Artifact, d.Platform, d.Site, d.Keep = plan.Artifact, plan.Platform, plan.Site.Name, d.Keep || o.Keep
+	d.Artifact, d.Platform, d.Site, d.Flavor, d.Keep = plan.Artifact, plan.Platform, plan.Site.Name, plan.Flavor, d.Keep || o.Keep
 	if d.Begun.IsZero() {
 		d.Begun = p.Now().UTC()
 	}
@@ -103,23 +104,37 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	if err != nil {
 		return err
 	}
-	flavor, err := p.flavorID(ctx, plan.Site.Flavor)
+	flavor, err := p.flavorID(ctx, cmp.Or(plan.Flavor, plan.Site.Flavor))
 	if err != nil {
 		return err
 	}
-	lease, err := p.lease(ctx, d, plan, public, o)
+	lease, err := p.lease(ctx, d, plan, resources{public: public, flavor: flavor}, o)
 	if err != nil {
 		return err
 	}
 	if err := p.keyPair(ctx, d); err != nil {
 		return err
 	}
+	opts := servers.CreateOpts{
+		ImageRef: image, FlavorRef: flavor, Networks: []servers.Network{{UUID: private}},
+		Metadata: map[string]string{"reprise": d.Name}, UserData: []byte(plan.UserData),
+	}
+	var hints servers.SchedulerHintOptsBuilder
+	if plan.Flavor == "" {
+		hints = servers.SchedulerHintOpts{AdditionalProperties: map[string]any{"reservation": reservationOf(lease, plan.resource())}}
+	} else {
+		if opts.FlavorRef, err = p.flavorID(ctx, leases.ReservedFlavor(reservationOf(lease, plan.resource()))); err != nil {
+			return err
+		}
+		group, err := p.securityGroup(ctx, d, plan)
+		if err != nil {
+			return err
+		}
+		opts.SecurityGroups = []string{group}
+	}
 	booted := make([]servers.Server, plan.Count)
 	for i := range booted {
-		if booted[i], err = p.server(ctx, d, i, servers.CreateOpts{
-			ImageRef: image, FlavorRef: flavor, Networks: []servers.Network{{UUID: private}},
-			Metadata: map[string]string{"reprise": d.Name}, UserData: []byte(plan.UserData),
-		}, reservationOf(lease, "physical:host")); err != nil {
+		if booted[i], err = p.server(ctx, d, i, opts, hints); err != nil {
 			return err
 		}
 	}
@@ -128,7 +143,12 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 			return err
 		}
 	}
-	addresses, err := p.addresses(ctx, booted, reservationOf(lease, "virtual:floatingip"))
+	var addresses []string
+	if plan.Flavor == "" {
+		addresses, err = p.reservedAddresses(ctx, booted, reservationOf(lease, "virtual:floatingip"))
+	} else {
+		addresses, err = p.ownAddresses(ctx, d, booted, public)
+	}
 	if err != nil {
 		return err
 	}
@@ -240,8 +260,39 @@ func (p *Provider) ownLeases(ctx context.Context, name string) ([]leases.Lease, 
 	}), nil
 }
 
+// resources are the ids, on the cloud, of what a lease reserves.
+type resources struct{ public, flavor string }
+
+// resource is the kind of resource that the plan's nodes are to Blazar.
+func (p Plan) resource() string {
+	if p.Flavor != "" {
+		return "flavor:instance"
+	}
+	return "physical:host"
+}
+
+// kind is resource for people.
+func (p Plan) kind() string {
+	if p.Flavor != "" {
+		return "virtual machines"
+	}
+	return "hosts"
+}
+
+// reservations are what the plan's lease reserves. The addresses of virtual
+// machines are taken when there is something to give them to.
+func (p Plan) reservations(r resources) []leases.ReservationOptsBuilder {
+	if p.Flavor != "" {
+		return []leases.ReservationOptsBuilder{leases.FlavorReservationOpts{FlavorID: r.flavor, Amount: p.Count}}
+	}
+	return []leases.ReservationOptsBuilder{
+		leases.HostReservationOpts{Min: p.Count, Max: p.Count, ResourceProperties: p.properties()},
+		leases.FloatingIPReservationOpts{NetworkID: r.public, Amount: p.Count},
+	}
+}
+
 // lease finds or makes the deployment's lease and waits until it is active.
-func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, public string, o UpOptions) (leases.Lease, error) {
+func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, r resources, o UpOptions) (leases.Lease, error) {
 	if o.Lease != "" {
 		return p.borrow(ctx, d, plan, o.Lease)
 	}
@@ -250,11 +301,11 @@ func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, public s
 		return leases.Lease{}, err
 	}
 	if there == nil {
-		if there, err = p.newLease(ctx, d, plan, public, o.Wait); err != nil {
+		if there, err = p.newLease(ctx, d, plan, r, o.Wait); err != nil {
 			return leases.Lease{}, err
 		}
 	} else {
-		if !plan.fits(*there) {
+		if !plan.fits(*there, r) {
 			return leases.Lease{}, &Error{Doing: "adopt the lease " + there.Name, Kind: Conflict, Detail: "it is of other hosts than those asked for", Hint: "release it first with reprise down " + plan.Artifact}
 		}
 		p.say("lease %s is there until %s", there.Name, clock(there.EndDate))
@@ -288,9 +339,9 @@ func (p *Provider) borrow(ctx context.Context, d *Deployment, plan Plan, which s
 		have[r.ResourceType] += max(r.Min, r.Amount)
 	}
 	switch {
-	case have["physical:host"] < plan.Count:
-		return l, &Error{Doing: doing, Kind: Conflict, Detail: fmt.Sprintf("it has %d hosts, and %d are needed", have["physical:host"], plan.Count)}
-	case have["virtual:floatingip"] < plan.Count:
+	case have[plan.resource()] < plan.Count:
+		return l, &Error{Doing: doing, Kind: Conflict, Detail: fmt.Sprintf("it has %d %s, and %d are needed", have[plan.resource()], plan.kind(), plan.Count)}
+	case plan.Flavor == "" && have["virtual:floatingip"] < plan.Count:
 		return l, &Error{Doing: doing, Kind: NoAddresses, Detail: fmt.Sprintf("it has %d floating IPs, and %d are needed", have["virtual:floatingip"], plan.Count)}
 	case !l.EndDate.After(p.Now()):
 		return l, &Error{Doing: doing, Kind: Limit, Detail: "it ended at " + clock(l.EndDate)}
@@ -329,7 +380,7 @@ func (p *Provider) liveLease(ctx context.Context, name string) (*leases.Lease, e
 	return nil, nil
 }
 
-func (p *Provider) newLease(ctx context.Context, d *Deployment, plan Plan, public string, wait time.Duration) (*leases.Lease, error) {
+func (p *Provider) newLease(ctx context.Context, d *Deployment, plan Plan, r resources, wait time.Duration) (*leases.Lease, error) {
 	deadline := p.Now().Add(wait)
 	var start time.Time // now
 	for {
@@ -337,10 +388,7 @@ func (p *Provider) newLease(ctx context.Context, d *Deployment, plan Plan, publi
 		if !start.IsZero() {
 			begin = start
 		}
-		opts := leases.CreateOpts{Name: d.Name, StartDate: start, EndDate: begin.Truncate(time.Minute).Add(plan.Lease), Reservations: []leases.ReservationOptsBuilder{
-			leases.HostReservationOpts{Min: plan.Count, Max: plan.Count, ResourceProperties: plan.properties()},
-			leases.FloatingIPReservationOpts{NetworkID: public, Amount: plan.Count},
-		}}
+		opts := leases.CreateOpts{Name: d.Name, StartDate: start, EndDate: begin.Truncate(time.Minute).Add(plan.Lease), Reservations: plan.reservations(r)}
 		if err := p.sending(d); err != nil {
 			return nil, err
 		}
@@ -366,25 +414,28 @@ func (p *Provider) newLease(ctx context.Context, d *Deployment, plan Plan, publi
 		case none != nil:
 			return nil, none
 		case known && slot.After(deadline):
-			return nil, &Error{Doing: "wait for hardware", Kind: NoHosts, Err: err, Detail: fmt.Sprintf("%d × %s are free for %s from %s on, later than --wait-for-hardware allows", plan.Count, plan.hosts(), hoursText(plan.Lease), clock(slot)), Hint: "wait longer, or shorten the lease with --hours"}
+			return nil, &Error{Doing: "wait for hardware", Kind: NoHosts, Err: err, Detail: fmt.Sprintf("%d × %s are free for %s from %s on, later than --wait-for-hardware allows", plan.Count, plan.Hardware(), hoursText(plan.Lease), clock(slot)), Hint: "wait longer, or shorten the lease with --hours"}
 		case known && slot.After(p.Now()) && !slot.Equal(start):
-			p.say("%s is booked; the lease starts at %s", plan.hosts(), clock(slot))
+			p.say("%s is booked; the lease starts at %s", plan.Hardware(), clock(slot))
 			start = slot
 			continue
 		case !p.Now().Before(deadline):
-			return nil, &Error{Doing: "wait for hardware", Kind: NoHosts, Err: err, Detail: fmt.Sprintf("none of %s came free in %s", plan.hosts(), wait), Hint: "wait longer, or try another node type or site"}
+			return nil, &Error{Doing: "wait for hardware", Kind: NoHosts, Err: err, Detail: fmt.Sprintf("none of %s came free in %s", plan.Hardware(), wait), Hint: "wait longer, or try another node type or site"}
 		}
 		start = time.Time{}
-		p.say("%s is booked; asking again until %s", plan.hosts(), clock(deadline))
+		p.say("%s is booked; asking again until %s", plan.Hardware(), clock(deadline))
 		if err := sleep(ctx, min(60*p.poll(), max(time.Millisecond, deadline.Sub(p.Now())))); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// fits says that a lease is of the plan's hosts.
-func (p Plan) fits(l leases.Lease) bool {
+// fits says that a lease is of the plan's hosts or virtual machines.
+func (p Plan) fits(l leases.Lease, want resources) bool {
 	return slices.ContainsFunc(l.Reservations, func(r leases.Reservation) bool {
+		if p.Flavor != "" {
+			return r.ResourceType == "flavor:instance" && r.Amount == p.Count && r.FlavorID == want.flavor
+		}
 		return r.ResourceType == "physical:host" && r.Min == p.Count && r.ResourceProperties == p.properties()
 	})
 }
@@ -501,9 +552,9 @@ func (p *Provider) ownServers(ctx context.Context, name string) ([]servers.Serve
 }
 
 // server finds or creates the i-th instance.
-func (p *Provider) server(ctx context.Context, d *Deployment, i int, opts servers.CreateOpts, reservation string) (servers.Server, error) {
+func (p *Provider) server(ctx context.Context, d *Deployment, i int, opts servers.CreateOpts, hints servers.SchedulerHintOptsBuilder) (servers.Server, error) {
 	opts.Name = fmt.Sprintf("%s-%d", d.Name, i)
-	find := func() (servers.Server, bool, error) {
+	return ensure(ctx, p, d, "create the instance "+opts.Name, func(ctx context.Context) (servers.Server, bool, error) {
 		own, err := p.ownServers(ctx, d.Name)
 		for _, s := range own {
 			if s.Name == opts.Name && s.Status != "DELETED" && s.Status != "ERROR" {
@@ -511,32 +562,40 @@ func (p *Provider) server(ctx context.Context, d *Deployment, i int, opts server
 			}
 		}
 		return servers.Server{}, false, err
-	}
-	if s, there, err := find(); err != nil || there {
-		return s, err
-	}
-	if err := p.sending(d); err != nil {
-		return servers.Server{}, err
-	}
-	made, err := servers.Create(ctx, p.Cloud.compute, keypairs.CreateOptsExt{CreateOptsBuilder: opts, KeyName: d.Name},
-		servers.SchedulerHintOpts{AdditionalProperties: map[string]any{"reservation": reservation}}).Extract()
-	err = p.Cloud.explain("create the instance "+opts.Name, err)
-	settled(d, err)
-	if err == nil {
+	}, func(ctx context.Context) (servers.Server, error) {
+		made, err := servers.Create(ctx, p.Cloud.compute, keypairs.CreateOptsExt{CreateOptsBuilder: opts, KeyName: d.Name}, hints).Extract()
+		if err != nil {
+			return servers.Server{}, err
+		}
 		made.Name = opts.Name // the answer to a creation has the id alone
 		return *made, nil
+	})
+}
+
+// ensure finds something of a deployment, or makes it. Where the answer to the
+// request that makes it is lost, it is looked for as long as it may appear.
+func ensure[T any](ctx context.Context, p *Provider, d *Deployment, doing string,
+	find func(context.Context) (T, bool, error), create func(context.Context) (T, error)) (T, error) {
+	thing, there, err := find(ctx)
+	if err != nil || there {
+		return thing, err
 	}
+	if err := p.sending(d); err != nil {
+		return thing, err
+	}
+	thing, err = create(ctx)
+	err = p.Cloud.explain(doing, err)
+	settled(d, err)
 	if lost(err) && ctx.Err() == nil {
-		var s servers.Server
-		found := p.wait(ctx, p.settle(), func(context.Context) (there bool, err error) {
-			s, there, err = find()
+		found := p.wait(ctx, p.settle(), func(ctx context.Context) (there bool, err error) {
+			thing, there, err = find(ctx)
 			return there, err
 		})
 		if found == nil {
-			return s, nil
+			return thing, nil
 		}
 	}
-	return servers.Server{}, err
+	return thing, err
 }
 
 // boot waits until an instance is active.
@@ -599,8 +658,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// addresses gives every instance one of the reserved floating IPs.
-func (p *Provider) addresses(ctx context.Context, booted []servers.Server, reservation string) ([]string, error) {
+// reservedAddresses gives every instance one of the reserved floating IPs.
+func (p *Provider) reservedAddresses(ctx context.Context, booted []servers.Server, reservation string) ([]string, error) {
 	doing := "find the reserved floating IPs"
 	var reserved []floatingips.FloatingIP
 	err := p.wait(ctx, p.startLimit(), func(ctx context.Context) (bool, error) {

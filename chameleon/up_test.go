@@ -47,16 +47,13 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-func (b *bed) login(t *testing.T) (*Cloud, error) {
-	t.Helper()
-	site, err := FindSite(b.sites, "CHI@Test")
-	require.NoError(t, err)
-	return Login(t.Context(), site, b.creds, Connection{Timeout: time.Second, Backoff: time.Millisecond})
-}
+func (b *bed) provider(t *testing.T) *Provider { return b.at(t, "CHI@Test") }
 
-func (b *bed) provider(t *testing.T) *Provider {
+func (b *bed) at(t *testing.T, name string) *Provider {
 	t.Helper()
-	cloud, err := b.login(t)
+	site, err := FindSite(b.sites, name)
+	require.NoError(t, err)
+	cloud, err := Login(t.Context(), site, b.creds, Connection{Timeout: time.Second, Backoff: time.Millisecond})
 	require.NoError(t, err)
 	return b.providerOf(cloud)
 }
@@ -84,6 +81,15 @@ func manifest(p artifacts.Platform) *artifacts.Manifest {
 	return &artifacts.Manifest{Artifact: "demo", Platforms: map[string]artifacts.Platform{"pair": p}}
 }
 
+// virtual is a plan of virtual machines.
+func (b *bed) virtual(t *testing.T, count int) Plan {
+	t.Helper()
+	m := manifest(artifacts.Platform{Flavor: "m1.small", Image: "CC-Ubuntu22.04", Count: count, Hours: 2})
+	p, err := NewPlan(m, b.sites, Request{Site: "KVM@Test"})
+	require.NoError(t, err)
+	return p
+}
+
 func (b *bed) plan(t *testing.T, count int) Plan {
 	t.Helper()
 	p, err := NewPlan(manifest(artifacts.Platform{NodeType: "compute_nvme", Image: "CC-Ubuntu22.04", Count: count, Hours: 2}), b.sites, Request{})
@@ -99,9 +105,14 @@ func changes(requests []string) []string {
 }
 
 func TestUpAndDown(t *testing.T) {
+	t.Run("hosts", func(t *testing.T) { upAndDown(t, (*bed).plan) })
+	t.Run("virtual machines", func(t *testing.T) { upAndDown(t, (*bed).virtual) })
+}
+
+func upAndDown(t *testing.T, of func(*bed, *testing.T, int) Plan) {
 	b := newBed(t)
-	p := b.provider(t)
-	plan := b.plan(t, 2)
+	plan := of(b, t, 2)
+	p := b.at(t, plan.Site.Name)
 	d, err := p.Up(t.Context(), plan, UpOptions{})
 	require.NoError(t, err, b.heard())
 	require.True(t, d.Ready)
@@ -134,14 +145,14 @@ func TestUpAndDown(t *testing.T) {
 	require.Equal(t, planned, compactDeletes(done))
 }
 
-// compactDeletes leaves out a deletion that was asked for again. All but those
-// of instances name one thing; there are two instances.
+// compactDeletes leaves out a deletion that was asked for again. There are two
+// instances and two addresses, and one of everything else.
 func compactDeletes(requests []string) []string {
 	count := map[string]int{}
 	return slices.DeleteFunc(requests, func(r string) bool {
 		count[r]++
 		limit := 1
-		if strings.Contains(r, "servers") {
+		if strings.Contains(r, "servers") || strings.Contains(r, "floatingips") {
 			limit = 2
 		}
 		return strings.HasPrefix(r, "DELETE ") && count[r] > limit
@@ -235,11 +246,16 @@ func failLeases(b *bed) {
 // TestInterruptReleasesEverything interrupts each request that makes something
 // while it is under way; the site carries it out after everybody has gone.
 func TestInterruptReleasesEverything(t *testing.T) {
-	for _, making := range []string{"/leases", "/os-keypairs", "/servers"} {
+	hosts, virtual := (*bed).plan, (*bed).virtual
+	for making, of := range map[string]func(*bed, *testing.T, int) Plan{
+		"/leases": hosts, "/os-keypairs": hosts, "/servers": hosts,
+		"/security-groups": virtual, "/security-group-rules": virtual, "/floatingips": virtual,
+	} {
 		t.Run(making, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
-			p := b.provider(t)
+			plan := of(b, t, 2)
+			p := b.at(t, plan.Site.Name)
 			ctx, cancel := context.WithCancel(t.Context())
 			b.Intercept = func(_ int, r *http.Request) cloudtest.Fault {
 				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, making) {
@@ -248,10 +264,51 @@ func TestInterruptReleasesEverything(t *testing.T) {
 				}
 				return cloudtest.Fault{}
 			}
-			_, err := p.Up(ctx, b.plan(t, 2), UpOptions{Keep: true})
+			_, err := p.Up(ctx, plan, UpOptions{Keep: true})
 			require.ErrorIs(t, err, context.Canceled)
 			require.Empty(t, b.Left())
 		})
+	}
+}
+
+// TestVirtualMachines: what they cost, what is adopted, and that without the
+// security group nobody gets in.
+func TestVirtualMachines(t *testing.T) {
+	b := newBed(t)
+	plan := b.virtual(t, 2)
+	require.InDelta(t, 2*2*0.25, plan.SU(), 1e-9, "two for two hours")
+	require.Empty(t, plan.Warnings)
+	p := b.at(t, "KVM@Test")
+	d, err := p.Up(t.Context(), plan, UpOptions{Keep: true})
+	require.NoError(t, err, b.heard())
+	require.Len(t, b.Left(), 7) // lease, two instances, key pair, two addresses, security group
+	require.NoError(t, d.Leave())
+	before := len(changes(b.Requests()))
+	again, err := p.Up(t.Context(), plan, UpOptions{})
+	require.NoError(t, err)
+	require.Equal(t, before, len(changes(b.Requests())), "nothing was made a second time")
+	require.Equal(t, d.Nodes, again.Nodes)
+	list, err := p.Leftovers(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 7, list[0].Things)
+	require.NoError(t, p.Down(again))
+	require.Empty(t, b.Left())
+
+	_, err = p.Up(t.Context(), b.virtual(t, 4), UpOptions{})
+	require.Equal(t, NoHosts, KindOf(err), "%v", err)
+	b.FloatingIPs = nil
+	_, err = p.Up(t.Context(), plan, UpOptions{})
+	require.Equal(t, NoAddresses, KindOf(err), "%v", err)
+	require.Empty(t, b.Left())
+
+	for site, says := range map[string]string{"CHI@Test": "leases whole hosts", "KVM@TACC": ""} {
+		plan, err := NewPlan(manifest(artifacts.Platform{Flavor: "m1.large", Image: "CC-Ubuntu22.04", Hours: 2}), b.sites, Request{Site: site})
+		if says != "" {
+			require.ErrorContains(t, err, says)
+			continue
+		}
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(plan.Warnings, "\n"), "what flavor m1.large costs is not known here")
 	}
 }
 

@@ -291,8 +291,8 @@ func (a *app) chameleonCleanupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Release what a killed reprise has left on the testbed",
-		Long: `Release the orphans: leases, instances and key pairs whose reprise has ended
-without releasing them. What a running reprise uses stays, and so does what
+		Long: `Release the orphans: leases, instances, key pairs, security groups and floating
+IPs whose reprise has ended without releasing them. What a running reprise uses stays, and so does what
 reprise up keeps; --all releases that too, and what was made on other machines.`,
 		Example: `  reprise chameleon cleanup
   reprise chameleon cleanup --site CHI@UC --all`,
@@ -410,20 +410,16 @@ func (a *app) platformArgument(arg string) (*artifacts.Manifest, string, error) 
 
 // printTestbedPlan shows what would be leased, why so long, and the cost.
 func (a *app) printTestbedPlan(w io.Writer, p chameleon.Plan) {
-	what := p.NodeType
-	if len(p.Nodes) > 0 {
-		what = strings.Join(p.Nodes, " or ")
-	}
-	fmt.Fprintf(w, "%s, platform %s: %d × %s at %s, image %s\n", p.Artifact, p.Platform, p.Count, what, p.Site.Name, p.Image)
+	fmt.Fprintf(w, "%s, platform %s: %d × %s at %s, image %s\n", p.Artifact, p.Platform, p.Count, p.Hardware(), p.Site.Name, p.Image)
 	for _, name := range slices.Sorted(maps.Keys(p.Devices)) {
 		fmt.Fprintf(w, "device %s: %s; nodes that have them are found through %s, and what has come is checked before every step\n", name, device.Describe(p.Devices[name]), p.Site.Reference)
 	}
-	rate := float64(p.Count) * p.Site.SUPerHour
+	rate := float64(p.Count) * p.Rate()
 	for _, l := range p.Estimate {
 		fmt.Fprintf(w, "  %7.2f h  %7.2f SU  %s\n", l.Hours, l.Hours*rate, l.What)
 	}
 	fmt.Fprintf(w, "  %7.2f h  %7.2f SU  lease\n", p.Lease.Hours(), p.SU())
-	fmt.Fprintf(w, "cost: %d node(s) × %.2f h × %g SU/h = %.2f SU\n", p.Count, p.Lease.Hours(), p.Site.SUPerHour, p.SU())
+	fmt.Fprintf(w, "cost: %d node(s) × %.2f h × %g SU/h = %.2f SU\n", p.Count, p.Lease.Hours(), p.Rate(), p.SU())
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)
 	}

@@ -14,8 +14,8 @@ func (a *app) downCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "down ARTIFACT[:PLATFORM]",
 		Short: "Give a leased platform back",
-		Long: `Delete the nodes, the key pair and the lease of a platform that reprise up has
-leased, and wait until the site knows of none of them.`,
+		Long: `Delete the nodes, the key pair, the lease and whatever else belongs to a platform
+that reprise up has leased, and wait until the site knows of none of it.`,
 		Example: `  reprise down heimdall
   reprise down heimdall:storage`,
 		Args: cobra.ExactArgs(1),

@@ -226,5 +226,5 @@ func (a *app) testbed(w io.Writer, m *artifacts.Manifest, platform string) {
 		return
 	}
 	fmt.Fprintf(w, "platform %s\t%d × %s at %s for %s: %.1f service units; reprise run %s --profile paper --dry-run explains them\n",
-		platform, plan.Count, plan.NodeType, plan.Site.Name, artifacts.Duration(plan.Lease), plan.SU(), m.Artifact)
+		platform, plan.Count, plan.Hardware(), plan.Site.Name, artifacts.Duration(plan.Lease), plan.SU(), m.Artifact)
 }

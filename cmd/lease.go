@@ -206,7 +206,7 @@ func (l *leased) events() []event.Leased {
 
 func leaseEvent(d *chameleon.Deployment, site chameleon.Site) event.Leased {
 	return event.Leased{
-		Name: d.Name, Site: d.Site, Nodes: len(d.Nodes), Starts: d.Starts, Ends: d.Ends, PerHour: site.SUPerHour, Unit: "SU", Keep: d.Keep || d.Borrowed,
+		Name: d.Name, Site: d.Site, Nodes: len(d.Nodes), Starts: d.Starts, Ends: d.Ends, PerHour: site.Rate(d.Flavor), Unit: "SU", Keep: d.Keep || d.Borrowed,
 	}
 }
 

@@ -225,7 +225,7 @@ func (c *chooser) platforms() []tui.Platform {
 				where.On, where.About = "ssh:"+strings.Join(p.Hosts, ","), strings.Join(p.Hosts, ", ")
 			case p.Provider == "chameleon" && !leased[m.Artifact+"/"+name]:
 				where.On, where.State = "chameleon:"+name, "not leased"
-				where.About = fmt.Sprintf("%d × %s at %s, image %s", max(p.Count, 1), p.NodeType, p.Site, p.Image)
+				where.About = fmt.Sprintf("%d × %s at %s, image %s", max(p.Count, 1), p.Hardware(), p.Site, p.Image)
 				if plan, err := chameleon.NewPlan(m, sites, chameleon.Request{Platform: name, Profile: "paper"}); err == nil {
 					where.About += fmt.Sprintf("\nfor the paper profile: %.1f h, %.2f SU", plan.Lease.Hours(), plan.SU())
 				} else {
@@ -317,7 +317,7 @@ func (s *session) preview() *tui.Preview {
 	p := &tui.Preview{On: s.nodes.names()}
 	if s.lease != nil && len(s.experimentsToRun()) > 0 {
 		p.On = "chameleon:" + s.lease.Platform
-		p.Cost = fmt.Sprintf("lease: %d × %s at %s for %.2f h: %.2f SU", s.lease.Count, s.lease.NodeType, s.lease.Site.Name, s.lease.Lease.Hours(), s.lease.SU())
+		p.Cost = fmt.Sprintf("lease: %d × %s at %s for %.2f h: %.2f SU", s.lease.Count, s.lease.Hardware(), s.lease.Site.Name, s.lease.Lease.Hours(), s.lease.SU())
 		for _, line := range s.lease.Estimate {
 			p.Cost += fmt.Sprintf("\n  %.2f h  %s", line.Hours, line.What)
 		}

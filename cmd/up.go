@@ -98,7 +98,7 @@ func (a *app) dryRunUp(plan chameleon.Plan, asJSON bool) error {
 	up, down := plan.Calls()
 	if asJSON {
 		if err := json.NewEncoder(a.stdout).Encode(map[string]any{
-			"artifact": plan.Artifact, "platform": plan.Platform, "site": plan.Site.Name, "node_type": plan.NodeType, "nodes": plan.Nodes, "count": plan.Count,
+			"artifact": plan.Artifact, "platform": plan.Platform, "site": plan.Site.Name, "node_type": plan.NodeType, "flavor": plan.Flavor, "nodes": plan.Nodes, "count": plan.Count,
 			"image": plan.Image, "hours": plan.Lease.Hours(), "su": plan.SU(), "estimate": plan.Estimate, "warnings": plan.Warnings, "calls": slices.Concat(up, down),
 		}); err != nil {
 			return fail(ExitInfrastructure, err)

@@ -15,7 +15,11 @@ import (
 // tests hold it to a recording of one. Its state lives in memory and moves on,
 // by its clock, whenever it is asked something.
 type Blazar struct {
-	Hosts       []Host
+	Hosts []Host
+	// Flavors are how many virtual machines of a flavour, by id, can be reserved.
+	// The recording has none of these: requests are as Chameleon's dashboard
+	// sends them, answers as its clients read them.
+	Flavors     map[string]int
 	NetworkID   string   // whose floating IPs can be reserved
 	FloatingIPs []string // their addresses
 	Now         func() time.Time
@@ -74,6 +78,8 @@ type reservation struct {
 	fields    map[string]any
 	hosts     []int
 	addresses []string
+	flavor    string // of virtual machines
+	amount    int
 }
 
 func (r *reservation) MarshalJSON() ([]byte, error) { return json.Marshal(r.fields) }
@@ -306,6 +312,10 @@ func (b *Blazar) reserve(l *lease, want map[string]any) (*reservation, *refusal)
 		return res, b.reserveHosts(l, res, want)
 	case "virtual:floatingip":
 		return res, b.reserveAddresses(l, res, want)
+	case "flavor:instance":
+		if b.Flavors != nil {
+			return res, b.reserveFlavor(l, res, want)
+		}
 	}
 	return nil, refuse(500, "The %v resource type is not supported", want["resource_type"])
 }
@@ -357,6 +367,51 @@ func (b *Blazar) reserveHosts(l *lease, res *reservation, want map[string]any) *
 	}
 	res.hosts = fitting[:min(hi, len(fitting))]
 	return nil
+}
+
+func (b *Blazar) reserveFlavor(l *lease, res *reservation, want map[string]any) *refusal {
+	for _, key := range []string{"flavor_id", "amount"} {
+		value, has := want[key]
+		if !has {
+			return refuse(400, "Missing parameter %s", key)
+		}
+		res.fields[key] = value
+	}
+	res.fields["affinity"], res.fields["resource_properties"] = want["affinity"], ""
+	amount, ok := asInt(want["amount"])
+	if !ok || amount < 1 {
+		return refuse(400, "Malformed parameter amount")
+	}
+	res.flavor, res.amount = fmt.Sprint(want["flavor_id"]), amount
+	left := b.Flavors[res.flavor]
+	for _, other := range b.leases {
+		for _, r := range other.Reservations {
+			if r.flavor == res.flavor && !other.over() && overlap(other, l) {
+				left -= r.amount
+			}
+		}
+	}
+	if amount > left {
+		return refuse(500, "Not enough hosts available")
+	}
+	return nil
+}
+
+// reserved gives the active reservations of virtual machines of a project, how
+// many each is of, by id.
+func (b *Blazar) reserved(project string) map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance()
+	found := map[string]int{}
+	for _, l := range b.leases {
+		for _, r := range l.Reservations {
+			if r.flavor != "" && l.ProjectID == project && r.fields["status"] == "active" {
+				found[r.id()] = r.amount
+			}
+		}
+	}
+	return found
 }
 
 func asInt(v any) (int, bool) {

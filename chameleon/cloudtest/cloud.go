@@ -37,6 +37,7 @@ type Cloud struct {
 	servers   []*instance
 	keys      map[string]string
 	addresses []*address
+	groups    []*securityGroup
 }
 
 // Fault is what goes wrong with a request.
@@ -52,14 +53,20 @@ type Fault struct {
 }
 
 type instance struct {
-	id, name, key, host, fault string
-	made                       time.Time
-	gone                       time.Time // when a deletion has been carried out
-	metadata                   map[string]string
+	id, name, key, host, flavor, fault string
+	groups                             []string // ids
+	made                               time.Time
+	gone                               time.Time // when a deletion has been carried out
+	metadata                           map[string]string
 }
 
 type address struct {
-	id, address, reservation, port string
+	id, address, reservation, port, description string
+}
+
+type securityGroup struct {
+	id, name string
+	rules    []map[string]any
 }
 
 // The identifiers of what the site offers from the start.
@@ -69,10 +76,11 @@ const (
 	userID        = "8c1d3e0f4b5a49768190a1b2c3d4e5f6"
 	projectID     = "053333050d6b4424bb0d7b91410a0461"
 	region        = "CHI@Test"
+	smallFlavor   = "2"
 )
 
-// New starts a site with three hosts: one storage_nvme and two compute_nvme.
-// Floating IPs are loopback addresses.
+// New starts a site with three hosts, one storage_nvme and two compute_nvme, and
+// room for three virtual machines m1.small. Floating IPs are loopback addresses.
 func New() *Cloud {
 	c := &Cloud{
 		User: "alice", Password: "correct horse battery", Project: "CH-000000", Boot: 20 * time.Millisecond, Vanish: 10 * time.Millisecond,
@@ -85,7 +93,8 @@ func New() *Cloud {
 			{"node2", map[string]string{"node_type": "compute_nvme", "uid": "uid-node2"}},
 			{"node1", map[string]string{"node_type": "compute_nvme", "uid": "uid-node1"}},
 		},
-		Now: time.Now, Delay: 5 * time.Millisecond, Effects: effects{c},
+		Flavors: map[string]int{smallFlavor: 3},
+		Now:     time.Now, Delay: 5 * time.Millisecond, Effects: effects{c},
 		Identify: func(token string) (Identity, bool) {
 			return Identity{User: userID, Project: projectID}, c.valid(token)
 		},
@@ -104,13 +113,29 @@ func (c *Cloud) Close() {
 	}
 }
 
-// SitesYAML describes the site in the form of a file of sites.
+// SitesYAML describes the site in the form of a file of sites, twice: CHI@Test
+// leases its hosts and KVM@Test its virtual machines.
 func (c *Cloud) SitesYAML() string {
 	port := 22
 	if c.SSH != nil {
 		port = c.SSH.Port
 	}
-	return fmt.Sprintf("- name: %s\n  auth_url: %s/identity/v3\n  leases: hosts\n  ssh_port: %d\n  boot: 5m\n  poll: 20ms\n  reference: %s/reference/nodes.json\n", region, c.URL, port, c.URL)
+	return fmt.Sprintf(`- name: %s
+  auth_url: %s/identity/v3
+  leases: hosts
+  ssh_port: %d
+  boot: 5m
+  poll: 20ms
+  reference: %s/reference/nodes.json
+- name: KVM@Test
+  auth_url: %s/identity/v3
+  region: %s
+  leases: flavors
+  ssh_port: %d
+  boot: 5m
+  poll: 20ms
+  su_per_flavor: {m1.small: 0.25}
+`, region, c.URL, port, c.URL, c.URL, region, port)
 }
 
 // CloudsYAML is the login to the site.
@@ -152,6 +177,9 @@ func (c *Cloud) Left() []string {
 	}
 	for _, a := range c.addresses {
 		left = append(left, "floating IP "+a.address)
+	}
+	for _, g := range c.groups {
+		left = append(left, "security group "+g.name)
 	}
 	return left
 }
@@ -345,11 +373,14 @@ func (c *Cloud) show(s *instance) map[string]any {
 func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
 	// Blazar's lock is taken before the site's, never after it.
 	var hosts []string
+	reserved := c.reserved(projectID)
 	var create struct {
 		Server struct {
-			Name     string            `json:"name"`
-			Key      string            `json:"key_name"`
-			Metadata map[string]string `json:"metadata"`
+			Name     string                  `json:"name"`
+			Flavor   string                  `json:"flavorRef"`
+			Groups   []struct{ Name string } `json:"security_groups"`
+			Key      string                  `json:"key_name"`
+			Metadata map[string]string       `json:"metadata"`
 		} `json:"server"`
 		Hints struct {
 			Reservation string `json:"reservation"`
@@ -376,7 +407,16 @@ func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
 	}
 	switch {
 	case path[0] == "flavors":
-		reply(w, 200, map[string]any{"flavors": []any{map[string]any{"id": "baremetal", "name": "baremetal", "ram": 1024, "disk": 10, "vcpus": 64, "swap": 0}}})
+		list := []any{}
+		add := func(id, name string) {
+			list = append(list, map[string]any{"id": id, "name": name, "ram": 1024, "disk": 10, "vcpus": 64, "swap": 0})
+		}
+		add("baremetal", "baremetal")
+		add(smallFlavor, "m1.small")
+		for id := range reserved {
+			add(id, "reservation:"+id)
+		}
+		reply(w, 200, map[string]any{"flavors": list})
 	case path[0] == "os-keypairs" && r.Method == http.MethodPost:
 		var body struct {
 			Keypair struct {
@@ -410,7 +450,24 @@ func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
 		}
 		reply(w, 200, map[string]any{"keypair": map[string]any{"name": path[1], "public_key": key}})
 	case making:
-		s := &instance{id: c.id(), name: create.Server.Name, key: create.Server.Key, made: time.Now(), metadata: create.Server.Metadata, fault: c.Broken}
+		s := &instance{id: c.id(), name: create.Server.Name, key: create.Server.Key, flavor: create.Server.Flavor, made: time.Now(), metadata: create.Server.Metadata, fault: c.Broken}
+		for _, g := range create.Server.Groups {
+			if !slices.ContainsFunc(c.groups, func(o *securityGroup) bool { return o.id == g.Name || o.name == g.Name }) {
+				reply(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Unable to find security_group with name or id '" + g.Name + "'"}})
+				return
+			}
+			s.groups = append(s.groups, g.Name)
+		}
+		if room := reserved[s.flavor]; room > 0 {
+			for _, o := range c.servers {
+				if o.flavor == s.flavor {
+					room--
+				}
+			}
+			if room > 0 {
+				s.host = "hypervisor of " + s.id
+			}
+		}
 		for _, h := range hosts {
 			if s.host == "" && !slices.ContainsFunc(c.servers, func(o *instance) bool { return o.host == h }) {
 				s.host = h
@@ -485,6 +542,35 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 			}
 		}
 		reply(w, 200, map[string]any{"ports": list})
+	case path[0] == "security-groups" || path[0] == "security-group-rules":
+		c.security(w, r, path)
+	case path[0] == "floatingips" && r.Method == http.MethodPost:
+		var body struct {
+			FloatingIP struct {
+				Network     string `json:"floating_network_id"`
+				Port        string `json:"port_id"`
+				Description string `json:"description"`
+			} `json:"floatingip"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		for _, free := range c.FloatingIPs {
+			if body.FloatingIP.Network == PublicNetwork && !slices.ContainsFunc(c.addresses, func(a *address) bool { return a.address == free }) {
+				c.made++
+				a := &address{id: fmt.Sprintf("cccccccc-0000-4000-8000-%012d", c.made), address: free, port: body.FloatingIP.Port, description: body.FloatingIP.Description}
+				c.addresses = append(c.addresses, a)
+				reply(w, 201, map[string]any{"floatingip": a.show()})
+				return
+			}
+		}
+		reply(w, 409, map[string]any{"NeutronError": map[string]any{"type": "IpAddressGenerationFailure", "message": "No more IP addresses available on network " + PublicNetwork + ".", "detail": ""}})
+	case path[0] == "floatingips" && r.Method == http.MethodDelete:
+		before := len(c.addresses)
+		c.addresses = slices.DeleteFunc(c.addresses, func(a *address) bool { return a.id == path[1] })
+		if len(c.addresses) == before {
+			reply(w, 404, map[string]any{"NeutronError": map[string]any{"type": "FloatingIPNotFound", "message": "Floating IP could not be found", "detail": ""}})
+			return
+		}
+		w.WriteHeader(204)
 	case path[0] == "floatingips" && r.Method == http.MethodPut:
 		var body struct {
 			FloatingIP struct {
@@ -503,7 +589,7 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 	case path[0] == "floatingips":
 		list := []any{}
 		for _, a := range c.addresses {
-			if "reservation:"+a.reservation == q.Get("tags") {
+			if q.Get("tags") == "" || "reservation:"+a.reservation == q.Get("tags") {
 				list = append(list, a.show())
 			}
 		}
@@ -513,8 +599,73 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 	}
 }
 
+// security serves security groups and their rules.
+func (c *Cloud) security(w http.ResponseWriter, r *http.Request, path []string) {
+	failed := func(code int, kind, message string) {
+		reply(w, code, map[string]any{"NeutronError": map[string]any{"type": kind, "message": message, "detail": ""}})
+	}
+	show := func(g *securityGroup) map[string]any {
+		return map[string]any{"id": g.id, "name": g.name, "project_id": projectID, "tenant_id": projectID, "security_group_rules": g.rules}
+	}
+	switch {
+	case path[0] == "security-groups" && r.Method == http.MethodGet:
+		list := []any{}
+		for _, g := range c.groups {
+			list = append(list, show(g))
+		}
+		reply(w, 200, map[string]any{"security_groups": list})
+	case path[0] == "security-groups" && r.Method == http.MethodPost:
+		var body struct {
+			Group struct{ Name string } `json:"security_group"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		g := &securityGroup{id: c.id(), name: body.Group.Name, rules: []map[string]any{{"id": c.id(), "direction": "egress", "ethertype": "IPv4"}}}
+		c.groups = append(c.groups, g)
+		reply(w, 201, map[string]any{"security_group": show(g)})
+	case path[0] == "security-group-rules" && r.Method == http.MethodPost:
+		var body struct {
+			Rule map[string]any `json:"security_group_rule"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		i := slices.IndexFunc(c.groups, func(g *securityGroup) bool { return g.id == body.Rule["security_group_id"] })
+		if i < 0 {
+			failed(404, "SecurityGroupNotFound", "Security group does not exist")
+			return
+		}
+		body.Rule["id"] = c.id()
+		c.groups[i].rules = append(c.groups[i].rules, body.Rule)
+		reply(w, 201, map[string]any{"security_group_rule": body.Rule})
+	case path[0] == "security-groups" && r.Method == http.MethodDelete:
+		i := slices.IndexFunc(c.groups, func(g *securityGroup) bool { return g.id == path[1] })
+		switch {
+		case i < 0:
+			failed(404, "SecurityGroupNotFound", "Security group does not exist")
+		case slices.ContainsFunc(c.servers, func(s *instance) bool { return slices.Contains(s.groups, path[1]) }):
+			failed(409, "SecurityGroupInUse", "Security Group "+path[1]+" in use.")
+		default:
+			c.groups = slices.Delete(c.groups, i, i+1)
+			w.WriteHeader(204)
+		}
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// opens says that an instance can be reached: a whole host always can, a virtual
+// machine where a security group of it lets SSH in.
+func (c *Cloud) opens(s *instance) bool {
+	if _, virtual := strings.CutPrefix(s.host, "hypervisor of "); !virtual {
+		return true
+	}
+	return slices.ContainsFunc(c.groups, func(g *securityGroup) bool {
+		return slices.Contains(s.groups, g.id) && slices.ContainsFunc(g.rules, func(rule map[string]any) bool {
+			return rule["direction"] == "ingress" && rule["protocol"] == "tcp" && rule["port_range_min"] == float64(c.SSH.Port)
+		})
+	})
+}
+
 func (a *address) show() map[string]any {
-	m := map[string]any{"id": a.id, "floating_ip_address": a.address, "floating_network_id": PublicNetwork, "tenant_id": projectID, "tags": []string{"blazar", "reservation:" + a.reservation}}
+	m := map[string]any{"description": a.description, "id": a.id, "floating_ip_address": a.address, "floating_network_id": PublicNetwork, "tenant_id": projectID, "tags": []string{"blazar", "reservation:" + a.reservation}}
 	if a.port != "" {
 		m["port_id"] = a.port
 	}
@@ -546,10 +697,11 @@ func (c effects) Release(_ string, addresses, reservations []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.servers = slices.DeleteFunc(c.servers, func(s *instance) bool {
-		if hosts[s.host] {
+		gone := hosts[s.host] || slices.Contains(reservations, s.flavor)
+		if gone {
 			c.detach(s)
 		}
-		return hosts[s.host]
+		return gone
 	})
 	c.addresses = slices.DeleteFunc(c.addresses, func(a *address) bool { return slices.Contains(addresses, a.address) })
 	return nil
@@ -562,7 +714,7 @@ func (c *Cloud) keyAt(floating string) (string, bool) {
 	c.move()
 	for _, a := range c.addresses {
 		for _, s := range c.servers {
-			if a.address == floating && a.port == port(s.id) && s.status(c.Boot) == "ACTIVE" {
+			if a.address == floating && a.port == port(s.id) && s.status(c.Boot) == "ACTIVE" && c.opens(s) {
 				key, ok := c.keys[s.key]
 				return key, ok
 			}

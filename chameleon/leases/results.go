@@ -80,6 +80,8 @@ type Reservation struct {
 	Min                int    `json:"min"`
 	Max                int    `json:"max"`
 	ResourceProperties string `json:"resource_properties"`
+	// Of flavor:instance; Amount too.
+	FlavorID string `json:"flavor_id"`
 	// Of virtual:floatingip.
 	Amount    int      `json:"amount"`
 	NetworkID string   `json:"network_id"`
