@@ -60,7 +60,8 @@ func (m *Manifest) CheckBadges(readme, citation []byte) []BadgeItem {
 	ask("functional", "the README.md says how to run it", strings.Contains(text, "reprise run") || strings.Contains(text, "reprise kick"), "show the command in README.md")
 
 	ask("reproduced", "the claims are listed", len(m.Claims) > 0, "give the key claims the paper's major claims")
-	ask("reproduced", "every experiment serves a claim", m.every(m.serves), "name it in a claim, or in needs: "+m.lacking(m.serves))
+	idle := slices.DeleteFunc(m.ExperimentIDs(), m.Serves)
+	ask("reproduced", "every experiment serves a claim", len(idle) == 0, "name it in a claim, or in needs: "+strings.Join(idle, ", "))
 	placed := true
 	for _, c := range m.Claims {
 		placed = placed && c.Source.Where != "" && len(c.Checks) > 0
@@ -97,22 +98,17 @@ func (m *Manifest) lacking(is func(Experiment) bool) string {
 	return strings.Join(ids, ", ")
 }
 
-// serves says whether a claim, or an experiment that needs it, uses an
+// Serves says whether a claim, or an experiment that needs it, uses an
 // experiment.
-func (m *Manifest) serves(e Experiment) bool {
-	for id, x := range m.Experiments {
-		if x.Title != e.Title {
-			continue
+func (m *Manifest) Serves(id string) bool {
+	for _, c := range m.Claims {
+		if c.Experiment == id {
+			return true
 		}
-		for _, c := range m.Claims {
-			if c.Experiment == id {
-				return true
-			}
-		}
-		for _, other := range m.Experiments {
-			if slices.Contains(other.Needs, id) {
-				return true
-			}
+	}
+	for _, other := range m.Experiments {
+		if slices.Contains(other.Needs, id) {
+			return true
 		}
 	}
 	return false

@@ -30,6 +30,7 @@ type Manifest struct {
 	Description string                  `yaml:"description" doc:"a paragraph on what the artifact is"`
 	Paper       Paper                   `yaml:"paper" doc:"the paper whose claims are tested"`
 	License     string                  `yaml:"license" doc:"SPDX identifier of the artifact's licence"`
+	Support     string                  `yaml:"support" doc:"who answers questions, and until when, for example a mail address and 'until the end of 2028'"`
 	Sources     map[string]Source       `yaml:"sources" keys:"[A-Za-z_][A-Za-z0-9_-]*" doc:"code and data by name, each pinned"`
 	Platforms   map[string]Platform     `yaml:"platforms" keys:"[A-Za-z_][A-Za-z0-9_-]*" doc:"machines the experiments can run on, by name"`
 	Experiments map[string]Experiment   `yaml:"experiments" required:"true" keys:"E[1-9][0-9]*" doc:"experiments by id: E1, E2, …"`

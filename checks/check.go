@@ -56,6 +56,20 @@ func (c Check) kind() (kind, string, error) {
 	return k, key, nil
 }
 
+// Metric is the name of the metric that the check looks at, "" if it is malformed.
+func (c Check) Metric() string {
+	if k, _, err := c.kind(); err == nil {
+		return k.selection().Metric
+	}
+	return ""
+}
+
+// Exact says that one run is taken for the whole truth.
+func (c Check) Exact() bool {
+	k, _, err := c.kind()
+	return err == nil && k.selection().Assume == "exact"
+}
+
 // EachLabel visits the labels that the check looks at, with the path of the key
 // that names each, as far as the check is well formed.
 func (c Check) EachLabel(visit func(path, label string)) {

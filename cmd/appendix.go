@@ -12,15 +12,26 @@ import (
 
 func (a *app) appendixCommand() *cobra.Command {
 	var format, output, run, storeFolder string
+	var tags []string
 	c := &cobra.Command{
 		Use:   "appendix ARTIFACT|PATH",
-		Short: "Write the artifact appendix that a conference asks for",
+		Short: "Write the paperwork that conferences and testbeds ask for",
 		Long: `Write an artifact's appendix after the template of SOSP and EuroSys, from its
 manifest: how to get it, what it needs, its major claims, and every experiment
 with the minutes of a person and of a machine. With --run the times, memory and
-verdicts of a recorded run take the place of the estimates.`,
+verdicts of a recorded run take the place of the estimates.
+
+Formats:
+  markdown, latex  the appendix
+  repeto           the preamble that REPETO's badge asks for, and its two checklists
+                   (packaging, style), filled in as far as manifest, README.md and
+                   run tell; the rest is left to the authors
+  trovi            trovi.json, an RO-Crate: from the root of a repository on GitHub
+                   Chameleon's Trovi imports the artifact by it; needs --tag`,
 		Example: `  reprise appendix heimdall
-  reprise appendix heimdall --run latest --format latex -o appendix.tex`,
+  reprise appendix heimdall --run latest --format latex -o appendix.tex
+  reprise appendix heimdall --run latest --format repeto -o REPETO.md
+  reprise appendix heimdall --format trovi --tag storage -o trovi.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m, _, err := artifacts.Find(args[0])
@@ -39,7 +50,16 @@ verdicts of a recorded run take the place of the estimates.`,
 				r.Anonymise(private()...)
 			}
 			var b bytes.Buffer
-			if err := report.Appendix(&b, m, r, format); err != nil {
+			switch format {
+			case "repeto":
+				readme, _ := m.Readme() // what is not there is an open item
+				err = report.Repeto(&b, m, r, readme)
+			case "trovi":
+				err = report.Trovi(&b, m, r, report.Publication{Tags: tags, Date: a.now()})
+			default:
+				err = report.Appendix(&b, m, r, format)
+			}
+			if err != nil {
 				return fail(ExitUsage, err)
 			}
 			if output == "" || output == "-" {
@@ -53,7 +73,8 @@ verdicts of a recorded run take the place of the estimates.`,
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&format, "format", "f", "markdown", "markdown or latex")
+	c.Flags().StringVarP(&format, "format", "f", "markdown", "markdown, latex, repeto or trovi")
+	c.Flags().StringArrayVar(&tags, "tag", nil, "with --format trovi, a `tag` of Trovi's list; may be repeated")
 	c.Flags().StringVarP(&output, "output", "o", "-", "write to this `file` (- is standard output)")
 	c.Flags().StringVar(&run, "run", "", "take measured times and verdicts from this `run`")
 	storeFlag(c, &storeFolder)

@@ -35,7 +35,7 @@ func Appendix(w io.Writer, m *artifacts.Manifest, r *Run, format string) error {
 	case "latex":
 		a.markup = latexAppendix{}
 	default:
-		return fmt.Errorf("no format %q; there are markdown and latex", format)
+		return fmt.Errorf("no format %q; there are markdown, latex, repeto and trovi", format)
 	}
 	a.write()
 	_, err := io.WriteString(w, a.text.String())

@@ -1,6 +1,7 @@
 package crate
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/piprate/json-gold/ld"
 	"github.com/stretchr/testify/require"
+
+	"reprise/artifacts"
+	"reprise/runner/report"
 )
 
 // stored loads the contexts of testdata, and nothing from anywhere else.
@@ -147,5 +151,20 @@ func TestProvenance(t *testing.T) {
 				require.True(t, covered[name], "%s of %s has no digest", name, kind)
 			}
 		}
+	}
+}
+
+// So it does those of trovi.json.
+func TestTroviExpands(t *testing.T) {
+	for _, name := range artifacts.EmbeddedNames() {
+		m, _, err := artifacts.EmbeddedManifest(name)
+		require.NoError(t, err)
+		if len(m.Paper.Authors) == 0 {
+			m.Paper.Authors = []string{"A. Author"}
+		}
+		var b bytes.Buffer
+		require.NoError(t, report.Trovi(&b, m, nil, report.Publication{Tags: []string{"storage"}, Date: time.Unix(0, 0)}), name)
+		lost, _ := expand(t, b.Bytes())
+		require.Empty(t, lost, name)
 	}
 }
