@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"reprise/runner/node"
 )
 
 // app is everything the commands take from the world outside, so that tests
@@ -23,6 +25,7 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
+	secrets        node.Secrets // of the environment
 	// terminal says that standard input and output are a terminal which
 	// understands escape codes (and TERM is not dumb).
 	terminal bool
@@ -47,7 +50,7 @@ func Main() { os.Exit(Run()) }
 func Run() int { return newApp().run(os.Args[1:]) }
 
 func newApp() *app {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, secrets: node.SecretsOf(os.Environ())}
 	a.terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
 	_, noColor := os.LookupEnv("NO_COLOR")
 	a.color = a.terminal && !noColor
@@ -92,7 +95,7 @@ func (a *app) run(args []string) int {
 		e = &exitError{code: ExitUsage, err: err}
 	}
 	if e.err != nil {
-		fmt.Fprintf(a.stderr, "reprise: error: %v\n", e.err)
+		fmt.Fprintf(a.stderr, "reprise: error: %s\n", a.secrets.Hide(e.err.Error()))
 	}
 	for _, hint := range e.hints {
 		fmt.Fprintf(a.stderr, "reprise: hint: %s\n", hint)

@@ -468,7 +468,7 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 		return nil, fail(ExitInfrastructure, err)
 	}
 	engine := &runner.Engine{
-		Store: kept, Version: version(), Command: f.recorded(manifests), Args: args, Resumes: f.resumes, Jobs: f.jobs, Fresh: f.fresh, Now: a.now,
+		Store: kept, Version: version(), Command: f.recorded(manifests), Args: args, Resumes: f.resumes, Jobs: f.jobs, Fresh: f.fresh, Now: a.now, Secrets: a.secrets,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}
 	if f.nodes.on != "" && f.nodes.on != "local" {

@@ -45,6 +45,9 @@ type Engine struct {
 	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
 
+	// Secrets are kept out of events, logs and whatever else is stored.
+	Secrets node.Secrets
+
 	// Leases, if given, lists what is leased for the run as it is now; changes
 	// of it are events.
 	Leases func() []event.Leased
@@ -97,6 +100,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		return Summary{}, err
 	}
 	log := event.NewLog(run.ID, run, e.Now, subscribers...)
+	log.Hide = e.Secrets.Hide
 	x := &execution{
 		Engine: e, plan: p, run: run, log: log,
 		steps:    p.ByName(),
@@ -566,7 +570,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		if gone := x.run.There(); gone != nil {
 			class, err, o.unkept = event.InfrastructureFailure, fmt.Errorf("%w: %w", gone, err), gone
 		}
-		end.Status, end.Class, end.Error = event.Failed, class, err.Error()
+		end.Status, end.Class, end.Error = event.Failed, class, x.Secrets.Hide(err.Error())
 		if bad := a.Failed(end.Error); bad != nil && o.unkept == nil {
 			// A full disk may well be why the step failed.
 			if o.unkept = x.unkept(bad); o.unkept == nil {
@@ -585,6 +589,14 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		return fail(event.InfrastructureFailure, err)
 	}
 	defer func() { _ = stderr.Close() }()
+	hide := sync.OnceFunc(func() {
+		for _, f := range []*os.File{stdout, stderr} {
+			if err := x.Secrets.HideIn(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				x.log.Emit(event.Warned{Step: s.ID, Message: "its log may hold secrets: " + err.Error()})
+			}
+		}
+	})
+	defer hide()
 
 	command := node.Command{
 		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
@@ -688,6 +700,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		a.Warn(w)
 		x.log.Emit(event.Warned{Step: s.ID, Message: w})
 	}
+	hide() // where it is, before it becomes the result
 	result, err := a.Done(r.Usage, lines, len(list))
 	if err != nil {
 		o.unkept = x.unkept(err)

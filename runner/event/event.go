@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"reprise/checks"
@@ -234,6 +235,42 @@ type RunFinished struct {
 	Seconds float64        `json:"seconds"`
 	Claims  map[string]int `json:"claims"` // number of claims by verdict
 	Steps   map[string]int `json:"steps"`  // number of steps by status; "reused" too
+}
+
+// hidden applies hide to those texts of a payload that may hold anything, as
+// what a program printed or an error says. Names, keys and numbers stay.
+func hidden(p Payload, hide func(string) string) Payload {
+	each := func(list []string) []string {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = hide(list[i])
+		}
+		return list
+	}
+	switch v := p.(type) {
+	case RunStarted:
+		v.Command, v.Args = hide(v.Command), each(v.Args)
+		return v
+	case StepStarted:
+		v.Reason = hide(v.Reason)
+		return v
+	case StepProgress:
+		v.Doing = hide(v.Doing)
+		return v
+	case StepFinished:
+		v.Error, v.Tail = hide(v.Error), each(v.Tail)
+		return v
+	case Warned:
+		v.Message = hide(v.Message)
+		return v
+	case Held:
+		v.Why = hide(v.Why)
+		return v
+	case Judged:
+		v.Reason = hide(v.Reason)
+		return v
+	}
+	return p
 }
 
 // Kind names a payload in the key "event".

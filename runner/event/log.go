@@ -20,6 +20,10 @@ type Subscriber func(Event)
 // concurrent use. Times never go back: where the clock was set back, a warning
 // says so and the log's times go on from where they were.
 type Log struct {
+	// Hide, if given, is applied to every text of an event that may come from
+	// outside, before it is written or shown: secrets are taken out by it.
+	Hide func(string) string
+
 	mu          sync.Mutex
 	run         string
 	now         func() time.Time
@@ -58,6 +62,9 @@ const worthSaying = time.Second
 
 // write records and shows an event; mu is held.
 func (l *Log) write(at time.Time, p Payload) {
+	if l.Hide != nil {
+		p = hidden(p, l.Hide)
+	}
 	l.seq++
 	e := Event{Seq: l.seq, Time: at, Run: l.run, Payload: p}
 	if line, err := json.Marshal(e); err != nil {

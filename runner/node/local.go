@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -82,7 +80,7 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Dir = c.Dir
-	cmd.Env = append(withoutCredentials(os.Environ()), c.Env...)
+	cmd.Env = append(withoutSecrets(os.Environ()), c.Env...)
 	for name, path := range c.Files {
 		cmd.Env = append(cmd.Env, name+"="+path)
 	}
@@ -188,15 +186,4 @@ func (l *Local) Kill() {
 	for group := range l.groups {
 		_ = syscall.Kill(-group, syscall.SIGKILL)
 	}
-}
-
-// credentials are what open a testbed's account. They are for reprise, which
-// leases machines; what runs on them has no use for it.
-var credentials = []string{"OS_PASSWORD", "OS_TOKEN", "OS_AUTH_TOKEN", "OS_APPLICATION_CREDENTIAL_SECRET"}
-
-func withoutCredentials(env []string) []string {
-	return slices.DeleteFunc(env, func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(credentials, name)
-	})
 }

@@ -1,0 +1,155 @@
+package cmd
+
+import (
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/runner/node/nodetest"
+)
+
+// TestSecretsStayOut plants secrets in the environment, in files that steps
+// print and in what they fail with, runs every kind of step here and on a host,
+// and looks for them in everything that is printed, kept and packed, and in the
+// command lines and environments of all children while they run.
+func TestSecretsStayOut(t *testing.T) {
+	planted := map[string]string{
+		"OS_PASSWORD":                      "planted-password-1f",
+		"OS_APPLICATION_CREDENTIAL_SECRET": `planted "quoted" <secret> 2e`,
+		"SSH_KEY_PASSPHRASE":               "planted-passphrase-3d",
+		"SOME_SERVICE_TOKEN":               "planted-token-4c",
+		"DEPLOY_KEY":                       "-----BEGIN KEY-----\nplanted-key-line-5b\nplanted-key-line-6a\n-----END KEY-----",
+	}
+	env := []string{"PLAIN=seen by steps"}
+	work := t.TempDir()
+	leak := ""
+	for _, name := range slices.Sorted(maps.Keys(planted)) {
+		env = append(env, name+"="+planted[name])
+		leak = name + " is " + planted[name] + "\n" + leak // SSH_KEY_PASSPHRASE comes first
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(work, "artifact.yaml"), []byte(`reprise: 1
+artifact: leaky
+title: t
+sources:
+  leak: {path: leak.txt}
+experiments:
+  E1:
+    title: a step that prints all it has
+    profiles: {kick: {compute: 20s}}
+    sources: [leak]
+    run:
+      - {name: env, sh: "env; echo v=1; sleep 0.3", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
+      - {name: file, sh: 'cat "$REPRISE_SOURCE_LEAK"; cat "$REPRISE_SOURCE_LEAK" >&2'}
+  E2:
+    title: one that fails with them
+    profiles: {kick: {compute: 20s}}
+    sources: [leak]
+    run: [{name: fails, sh: 'cat "$REPRISE_SOURCE_LEAK" >&2; exit 3'}]
+  E4:
+    title: one that observes them
+    profiles: {kick: {compute: 20s}}
+    sources: [leak]
+    run: [{name: odd, sh: 'echo "v=$(head -1 "$REPRISE_SOURCE_LEAK" | cut -d" " -f3)"', extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}]
+  E3:
+    title: a built-in
+    profiles: {kick: {compute: 20s}}
+    run: demo.value
+claims:
+  C1:
+    statement: s
+    source: {where: "here", kind: text}
+    experiment: E2
+    checks: [{value: {metric: v, expect: {min: 1}}}]
+`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(work, "leak.txt"), []byte(leak), 0o600))
+
+	s := nodetest.StartSSHD(t)
+	config := sshConfig(t, s)
+	for _, on := range [][]string{nil, {"--on", "ssh:host1", "--ssh-config", config}} {
+		shown := map[string]string{}
+		kept := t.TempDir()
+		out := t.TempDir()
+		run := exec.Command("reprise", append([]string{"run", work, "--store", kept, "--headless",
+			"--html", filepath.Join(out, "r.html"), "--junit", filepath.Join(out, "r.xml"), "--markdown", filepath.Join(out, "r.md")}, on...)...)
+		run.Env = append(os.Environ(), env...)
+		var said strings.Builder
+		run.Stdout, run.Stderr = &said, &said
+		require.NoError(t, run.Start())
+		stop, watched := make(chan struct{}), make(chan string, 1)
+		go func() { watched <- watchChildren(run.Process.Pid, stop) }()
+		_ = run.Wait()
+		close(stop)
+		require.Equal(t, ExitStepFailed, run.ProcessState.ExitCode(), said.String())
+		shown["processes"], shown["run"] = <-watched, said.String()
+		if on == nil {
+			require.Contains(t, shown["processes"], "PLAIN=seen by steps")
+		}
+
+		for name, args := range map[string][]string{
+			"json":    {"run", work, "--json", "--param", "v=" + planted["OS_PASSWORD"]}, // refused
+			"report":  {"report", "latest"},
+			"runs":    {"runs", "--json"},
+			"replay":  {"replay", "latest", "--plain", "--speed", "0"},
+			"dry run": {"resume", "--dry-run"},
+			"pack":    {"pack", "-o", out + "/crate/"},
+			"no such": {"run", planted["SOME_SERVICE_TOKEN"]},
+		} {
+			_, stdout, stderr := reprise(t, env, append(args, "--store", kept)...)
+			shown[name] = stdout + stderr
+		}
+		for _, place := range []string{kept, out} {
+			require.NoError(t, filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
+				if err != nil || !d.Type().IsRegular() {
+					return err
+				}
+				data, err := os.ReadFile(path)
+				shown[path] = string(data)
+				return err
+			}))
+		}
+		require.FileExists(t, filepath.Join(out, "crate", "ro-crate-metadata.json"))
+		require.Contains(t, shown["report"], "[secret OS_PASSWORD]", "what is taken out is said")
+		for path, text := range shown {
+			for _, plain := range []string{"planted-", `"quoted" <secret>`, `\"quoted\"`, "&#34;quoted", "&quot;quoted"} {
+				require.NotContains(t, text, plain, path)
+			}
+		}
+	}
+}
+
+// watchChildren gathers the command lines of all processes below one, and the
+// environments of those that it has started, until stop is closed.
+func watchChildren(pid int, stop <-chan struct{}) string {
+	seen := map[string]bool{}
+	for {
+		select {
+		case <-stop:
+			var all []string
+			for line := range seen {
+				all = append(all, line)
+			}
+			slices.Sort(all)
+			return strings.Join(all, "\n")
+		default:
+		}
+		below := []int{pid}
+		for i := 0; i < len(below); i++ {
+			below = append(below, nodetest.Children(below[i])...)
+			for _, file := range []string{"cmdline", "environ"} {
+				if file == "environ" && i == 0 {
+					continue // reprise itself has them
+				}
+				data, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(below[i]), file))
+				seen[strings.ReplaceAll(string(data), "\x00", " ")] = true
+			}
+		}
+	}
+}
