@@ -56,8 +56,8 @@ Results are kept by the content of what was run: parameters, commands, sources.
 What has been measured before is reused; every step that does run says why.
 --on ssh:HOST,… runs the steps on other machines: reprise is copied there, each
 step runs where most cores are free, exclusive ones alone, and goes on
-where it is when the connection breaks. A step whose machine fails is tried
-again on another. Keys come from the agent or key files, host keys have to be
+where it is when the connection breaks or reprise is killed; the next run takes
+it over. A step whose machine fails is tried again on another. Keys come from the agent or key files, host keys have to be
 in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,
 IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
 --on slurm submits the steps to the cluster of this machine, as job arrays, with

@@ -127,6 +127,9 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	}
 	log.Emit(start)
 	log.Emit(planned(p))
+	for _, said := range x.places.leftBehind(p, e.Fresh) {
+		log.Emit(event.Warned{Message: said})
+	}
 	e.control.begin()
 	stop := x.watchNodes(ctx)
 	walk, cancel := context.WithCancel(ctx)
@@ -603,6 +606,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		Now: now, Stdout: stdout, Stderr: stderr,
 		Note: func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
 	}
+	command.Name = s.ID
 	if !x.Fresh {
 		command.Key = s.Key
 	}

@@ -53,6 +53,21 @@ func (p *place) holds(s *Step) bool {
 	return keeps && k.Holds(s.Key)
 }
 
+// leftBehind says what dead runs have left running on the places that the plan
+// does not take over.
+func (ps places) leftBehind(plan *Plan, fresh bool) (said []string) {
+	keys := map[string]bool{}
+	for _, s := range plan.Steps {
+		keys[s.Key] = !fresh
+	}
+	for _, p := range ps {
+		if k, keeps := p.Node.(node.Keeper); keeps {
+			said = append(said, k.Left(func(key string) bool { return keys[key] })...)
+		}
+	}
+	return said
+}
+
 // heldFirst puts the steps first whose commands an earlier run has started, so
 // that what runs on a node is counted there before anything is added.
 func (ps places) heldFirst(steps []*Step) {

@@ -28,7 +28,9 @@ type Command struct {
 	// Exclusive commands measure the machine: nothing else that a node runs
 	// there may run beside them.
 	Exclusive bool
-	// Key, if there is one, names what is run: on a Keeper a command that an
+	// Name is what people call what is run.
+	Name string
+	// Key, if there is one, names what is run by its content: on a Keeper a command that an
 	// earlier runner started under the same key is taken over.
 	Key string
 	// Note, if there is one, is told what else is worth knowing of the
@@ -116,4 +118,7 @@ type Keeper interface {
 	// Holds says that a command of this key, which an earlier runner started,
 	// runs or has ended there. Run takes it over.
 	Holds(key string) bool
+	// Left says, for people, what else of dead runners goes on there and how to
+	// stop it: what is not asked for.
+	Left(asked func(key string) bool) []string
 }

@@ -231,6 +231,23 @@ func (n *Node) Holds(key string) bool {
 	return key != "" && n.kept[key] != nil
 }
 
+// Left implements node.Keeper.
+func (n *Node) Left(asked func(key string) bool) (said []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	tasks := map[string]int{} // by job
+	for key, t := range n.kept {
+		if _, err := os.Stat(filepath.Join(t.array.dir, endsDir, strconv.Itoa(t.index))); err != nil && !asked(key) {
+			tasks[t.array.job]++
+		}
+	}
+	for job, count := range tasks {
+		said = append(said, fmt.Sprintf("job %s of a run that has died has %d tasks that are not asked for; to end it: scancel %s", job, count, job))
+	}
+	slices.Sort(said)
+	return said
+}
+
 // Close ends following; what is in the queue stays there.
 func (n *Node) Close() error {
 	n.close()

@@ -160,6 +160,9 @@ func takenOver(t *testing.T, s *nodetest.Slurm) {
 	second := open(t, s)
 	require.True(t, second.Holds("key0"))
 	require.False(t, second.Holds("key2"))
+	left := second.Left(func(key string) bool { return key == "key0" })
+	require.Len(t, left, 1)
+	require.Regexp(t, `^job (\d+) .* has 1 tasks .* scancel \d+$`, left[0])
 	for i := range 2 {
 		c := command(i)
 		var said notes

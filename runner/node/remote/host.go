@@ -11,7 +11,7 @@
 //	~/.cache/reprise/
 //	  bin/DIGEST/reprise    this program
 //	  files/DIGEST/         sources and other files that commands only read
-//	  jobs/ID/              command.json, work/, stdout, stderr, result.json
+//	  jobs/ID/              command.json, owner, work/, stdout, stderr, result.json
 package remote
 
 import (
@@ -185,6 +185,11 @@ func (h *Host) Start(j Job, _ *Nothing) error {
 	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil // it runs
 	}
+	j.Boot, _ = boot() // systems without it do not tell
+	ours, err := json.Marshal(j.Runner)
+	if err != nil {
+		return err
+	}
 	command, err := os.OpenFile(filepath.Join(dir, commandFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil // it has run
@@ -192,7 +197,7 @@ func (h *Host) Start(j Job, _ *Nothing) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(json.NewEncoder(command).Encode(j), command.Close()); err != nil {
+	if err := errors.Join(json.NewEncoder(command).Encode(j), command.Close(), os.WriteFile(filepath.Join(dir, ownerFile), ours, 0o600)); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(dir, supervisorLog))
@@ -328,7 +333,7 @@ func (h *Host) Forget(job string, _ *Nothing) error {
 
 // How long things stay that nobody used.
 const (
-	keepJobs  = 24 * time.Hour
+	keepJobs  = 7 * 24 * time.Hour
 	keepFiles = 30 * 24 * time.Hour
 )
 

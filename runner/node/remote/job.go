@@ -17,6 +17,9 @@ import (
 // Job is a command to run in a folder of the host.
 type Job struct {
 	ID        string
+	Key, Name string // of the command; see node.Command
+	Runner    Runner // that starts it
+	Boot      string // of the host, which sets it
 	Argv      []string
 	Env       []string
 	Files     map[string]string // variable to path inside the host's folder
@@ -24,7 +27,8 @@ type Job struct {
 	Memory    uint64
 	Exclusive bool
 	Grace     time.Duration
-	// Abandoned is how long the job goes on when nobody follows it.
+	// Abandoned is how long the job goes on when nobody follows it; 0: to its
+	// end.
 	Abandoned time.Duration
 }
 
@@ -33,9 +37,10 @@ func (j Job) dir() string { return filepath.Join("jobs", j.ID) }
 // Names in a job's folder.
 const (
 	commandFile   = "command.json"
-	lockFile      = "lock" // held while the supervisor lives; touched by who follows
-	stopFile      = "stop" // asks the supervisor to stop the command
-	killFile      = "kill" // … at once
+	ownerFile     = "owner" // the runner that follows the job
+	lockFile      = "lock"  // held while the supervisor lives; touched by who follows
+	stopFile      = "stop"  // asks the supervisor to stop the command
+	killFile      = "kill"  // … at once
 	workDir       = "work"
 	resultFile    = "result.json"
 	supervisorLog = "supervisor.log"
@@ -132,7 +137,7 @@ func watch(dir string, abandoned time.Duration, stop, kill func(), ended <-chan 
 		if info, err := os.Stat(filepath.Join(dir, lockFile)); err == nil && !info.ModTime().Equal(came) {
 			came, since = info.ModTime(), time.Now()
 		}
-		if there(stopFile) || time.Since(since) > abandoned {
+		if there(stopFile) || abandoned > 0 && time.Since(since) > abandoned {
 			stop()
 		}
 		if there(killFile) {
@@ -152,12 +157,27 @@ func held(dir string) bool {
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
+// anew says that the machine has started since the job did: what the job wrote
+// may not have reached the disk.
+func anew(dir string) bool {
+	data, err := os.ReadFile(filepath.Join(dir, commandFile))
+	var j Job
+	if err != nil || json.Unmarshal(data, &j) != nil || j.Boot == "" {
+		return false
+	}
+	now, err := boot()
+	return err == nil && now != j.Boot
+}
+
 // ended gives how a job ended, or nil while it runs.
 func ended(dir string) (*jobEnd, error) {
 	runs := held(dir) // asked first: the result is there before the lock goes
 	data, err := os.ReadFile(filepath.Join(dir, resultFile))
 	switch {
 	case err == nil:
+		if anew(dir) {
+			return &jobEnd{Failed: "the machine started anew before the command's files were safe"}, nil
+		}
 		var end jobEnd
 		return &end, json.Unmarshal(data, &end)
 	case !errors.Is(err, os.ErrNotExist):

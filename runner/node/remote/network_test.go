@@ -3,6 +3,7 @@
 package remote
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -126,6 +127,13 @@ func (m *machine) node(t *testing.T, patience time.Duration) *Node {
 // events.
 func execute(t *testing.T, points int, sh string, watch func(event.Event), nodes ...node.Node) runner.Summary {
 	t.Helper()
+	sum, err := executeIn(t.Context(), t.TempDir(), points, sh, watch, nodes...)
+	require.NoError(t, err)
+	return sum
+}
+
+// executeIn is execute with a folder for the store.
+func executeIn(ctx context.Context, dir string, points int, sh string, watch func(event.Event), nodes ...node.Node) (runner.Summary, error) {
 	var values []string
 	for i := range points {
 		values = append(values, fmt.Sprint(i+1))
@@ -141,15 +149,19 @@ experiments:
     matrix: {n: [%s]}
     run: [{name: a, sh: %q, extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}]
 `, strings.Join(values, ", "), sh))
-	require.NoError(t, findings.Err())
+	if err := findings.Err(); err != nil {
+		return runner.Summary{}, err
+	}
 	plan, err := runner.NewPlan([]*artifacts.Manifest{m}, runner.Options{Profile: "kick", Platform: nodes[0].Machine().Platform()})
-	require.NoError(t, err)
-	kept, err := store.Open(t.TempDir())
-	require.NoError(t, err)
+	if err != nil {
+		return runner.Summary{}, err
+	}
+	kept, err := store.Open(dir)
+	if err != nil {
+		return runner.Summary{}, err
+	}
 	e := &runner.Engine{Store: kept, Nodes: nodes, Version: "test", Now: time.Now, Attempts: 3, Backoff: 200 * time.Millisecond}
-	sum, err := e.Execute(t.Context(), plan, func(runner.Summary) int { return 0 }, watch)
-	require.NoError(t, err)
-	return sum
+	return e.Execute(ctx, plan, func(runner.Summary) int { return 0 }, watch)
 }
 
 // record keeps what the tests ask of a run, and calls then once when a step

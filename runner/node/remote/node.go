@@ -22,7 +22,8 @@ type Node struct {
 	// Grace is how long a command has to stop by itself once asked to.
 	Grace time.Duration
 	// Patience is how long a lost connection may stay lost before the host is
-	// given up; after that every call tries once. A command that nobody can follow goes on for that long.
+	// given up; after that every call tries once. A command without a key that
+	// nobody can follow goes on for that long.
 	Patience time.Duration
 
 	name    string
@@ -36,6 +37,9 @@ type Node struct {
 	mu    sync.Mutex
 	jobs  map[string]struct{}
 	files map[string]*sent // by path on this machine
+	// By key: what dead runners have left, not yet asked for; and this runner's
+	// own jobs on a host that was given up.
+	kept, unseen map[string]Kept
 }
 
 // link is a way to a host.
@@ -63,13 +67,15 @@ func newNode(ctx context.Context, name string, l link) (*Node, error) {
 	n := &Node{
 		Grace: 5 * time.Second, Patience: 2 * time.Minute,
 		name: name, link: l, gate: make(chan struct{}, 1),
-		jobs: map[string]struct{}{}, files: map[string]*sent{},
+		jobs: map[string]struct{}{}, files: map[string]*sent{}, kept: map[string]Kept{}, unseen: map[string]Kept{},
 	}
 	if _, err := n.connection(ctx); err != nil {
 		return nil, err
 	}
 	var err error
-	n.machine, err = call[node.Machine](ctx, n, "Describe", Nothing{}, nil)
+	if n.machine, err = call[node.Machine](ctx, n, "Describe", Nothing{}, nil); err == nil {
+		err = n.find(ctx)
+	}
 	return n, err
 }
 
@@ -119,8 +125,10 @@ func (n *Node) lost(c *rpc.Client) {
 	_ = c.Close()
 }
 
-// Close ends the connection. Commands that still run are not stopped.
+// Close ends the connection. Commands that still run are not stopped, but for
+// those that were given up with their host, should it be there again.
 func (n *Node) Close() error {
+	n.stopUnseen()
 	n.gate <- struct{}{}
 	defer func() { <-n.gate }()
 	if n.client == nil {
@@ -182,40 +190,66 @@ func call[Answer any](ctx context.Context, n *Node, method string, args any, not
 // Run implements node.Node.
 func (n *Node) Run(ctx context.Context, c node.Command) (node.Result, error) {
 	job := Job{
-		ID: rand.Text(), Argv: c.Argv, Env: c.Env, Files: map[string]string{},
-		Limit: c.Limit, Memory: c.Memory, Exclusive: c.Exclusive, Grace: n.Grace, Abandoned: n.Patience + readPatience,
+		ID: rand.Text(), Key: c.Key, Name: c.Name, Runner: thisRunner(), Argv: c.Argv, Env: c.Env, Files: map[string]string{},
+		Limit: c.Limit, Memory: c.Memory, Exclusive: c.Exclusive, Grace: n.Grace,
+	}
+	if c.Key == "" || c.Limit == 0 {
+		job.Abandoned = n.Patience + readPatience
+	}
+	there, err := n.adopt(ctx, c)
+	if there != "" {
+		job.ID = there
 	}
 	n.track(job.ID, true)
 	defer n.track(job.ID, false)
-	r, err := n.run(ctx, c, job)
+	var r node.Result
+	if err == nil && there == "" {
+		err = n.start(ctx, c, job)
+	}
+	if err == nil {
+		r, err = n.attend(ctx, c, job.ID)
+	}
 	if err != nil && ctx.Err() != nil {
 		return node.Result{End: node.Stopped}, nil
 	}
 	return r, err
 }
 
-func (n *Node) run(ctx context.Context, c node.Command, job Job) (node.Result, error) {
+// start copies what the command needs and starts it.
+func (n *Node) start(ctx context.Context, c node.Command, job Job) error {
 	if err := ctx.Err(); err != nil {
-		return node.Result{}, err
+		return err
 	}
 	for name, path := range c.Files {
 		there, err := n.send(ctx, path, c.Note)
 		if err != nil {
-			return node.Result{}, fmt.Errorf("copy %s to %s: %w", path, n.name, err)
+			return fmt.Errorf("copy %s to %s: %w", path, n.name, err)
 		}
 		job.Files[name] = there
 	}
-	work := filepath.Join(job.dir(), workDir)
 	entries, err := list(c.Dir, ".")
 	if err == nil {
-		err = n.push(ctx, c.Dir, Tree{work, entries}, c.Note)
+		err = n.push(ctx, c.Dir, Tree{filepath.Join(job.dir(), workDir), entries}, c.Note)
 	}
 	if err != nil {
-		return node.Result{}, fmt.Errorf("copy the step's folder to %s: %w", n.name, err)
+		return fmt.Errorf("copy the step's folder to %s: %w", n.name, err)
 	}
-	if _, err := call[Nothing](ctx, n, "Start", job, c.Note); err != nil {
-		return node.Result{}, err
+	if _, err = call[Nothing](ctx, n, "Start", job, c.Note); err == nil {
+		return nil
 	}
+	// It may have started although the answer was lost.
+	if ctx.Err() == nil {
+		n.lostSight(c, job.ID)
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+	defer cancel()
+	_, _ = call[Nothing](ctx, n, "Stop", Halt{Job: job.ID}, nil)
+	return err
+}
+
+// attend follows a command to its end and takes in what it leaves.
+func (n *Node) attend(ctx context.Context, c node.Command, job string) (node.Result, error) {
 	over := make(chan struct{})
 	go func() {
 		select {
@@ -223,21 +257,29 @@ func (n *Node) run(ctx context.Context, c node.Command, job Job) (node.Result, e
 		case <-c.Now: // never, if it is nil
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
 			defer cancel()
-			_, _ = call[Nothing](ctx, n, "Stop", Halt{Job: job.ID, Kill: true}, nil)
+			_, _ = call[Nothing](ctx, n, "Stop", Halt{Job: job, Kill: true}, nil)
 		}
 	}()
-	end, err := n.follow(ctx, c, job.ID)
+	end, err := n.follow(ctx, c, job)
 	close(over)
+	lost := err != nil && !end.Ended
 	if err == nil && end.Failed != "" {
 		err = fmt.Errorf("%s: %s", n.name, end.Failed)
 	}
+	if err == nil && end.Result.End == node.Stopped && ctx.Err() == nil {
+		err = fmt.Errorf("%s: the command was stopped there by somebody else", n.name)
+	}
 	if err == nil && end.Result.End != node.Stopped {
-		if err = n.pull(ctx, work, c.Dir, c.Note); err != nil {
+		if err = n.pull(ctx, filepath.Join(Job{ID: job}.dir(), workDir), c.Dir, c.Note); err != nil {
 			err = fmt.Errorf("copy the step's folder from %s: %w", n.name, err)
+			lost = ctx.Err() == nil
 		}
 	}
-	if end.Ended {
-		_, _ = call[Nothing](ctx, n, "Forget", job.ID, nil) // the host cleans up by itself, too
+	switch {
+	case lost:
+		n.lostSight(c, job)
+	case end.Ended:
+		_, _ = call[Nothing](ctx, n, "Forget", job, nil) // the host cleans up by itself, too
 	}
 	return end.Result, err
 }

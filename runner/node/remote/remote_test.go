@@ -12,7 +12,8 @@ import (
 	"reprise/runner/node/nodetest"
 )
 
-// TestMain lets the test binary be the program that is shipped to a host.
+// TestMain lets the test binary be the program that is shipped to a host, and a
+// runner that tests kill.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "supervise" {
 		if err := Supervise(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
@@ -31,8 +32,19 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "runner" {
+		if err := asRunner(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
+
+// asRunner is what the test binary does as a runner, on systems whose tests kill
+// one.
+var asRunner func(args []string) error
 
 func reach(s *nodetest.SSHD) SSH {
 	return SSH{User: s.User, KnownHosts: []string{s.KnownHosts}, Identities: []string{s.Identity}}

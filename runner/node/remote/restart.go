@@ -26,10 +26,14 @@ func (n *Node) Devices(ctx context.Context) ([]device.Device, error) {
 }
 
 // Boot gives what tells one start of this machine's kernel from the next.
-func (h *Host) Boot(_ Nothing, id *string) error {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	*id = strings.TrimSpace(string(data))
+func (h *Host) Boot(_ Nothing, id *string) (err error) {
+	*id, err = boot()
 	return err
+}
+
+func boot() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
 }
 
 // restartScript leaves the answer time to travel.

@@ -1,0 +1,75 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"reprise/runner/node/nodetest"
+)
+
+// killedAndRunAgain kills a run while some of its steps run elsewhere and one
+// waits for them, and runs it again: no step begins twice, and what is observed
+// is what an undisturbed run observes.
+func killedAndRunAgain(t *testing.T, on ...string) {
+	dir, kept := t.TempDir(), t.TempDir()
+	begun, gate := filepath.Join(dir, "begun"), filepath.Join(dir, "gate")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), fmt.Appendf(nil, `
+reprise: 1
+artifact: far
+title: t
+experiments:
+  E1:
+    title: t
+    profiles: {kick: {compute: 60s}}
+    matrix: {n: [1, 2]}
+    run:
+      - {name: a, sh: "echo ${n}a >>%[1]s; while [ ! -e %[2]s ]; do sleep 0.1; done; echo $((n * 10)) >out", outputs: [out]}
+      - {name: b, sh: "echo ${n}b >>%[1]s; echo v=$(cat out)", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
+`, begun, gate), 0o644))
+	args := append([]string{"run", dir, "--json", "--jobs", "2", "--store", kept}, on...)
+	first := exec.Command("reprise", args...)
+	first.Stderr = os.Stderr
+	require.NoError(t, first.Start())
+	t.Cleanup(func() { _ = first.Process.Kill() })
+	require.Eventually(t, func() bool {
+		data, _ := os.ReadFile(begun)
+		return strings.Count(string(data), "\n") == 2
+	}, 60*time.Second, 20*time.Millisecond)
+	require.NoError(t, first.Process.Kill())
+	_ = first.Wait()
+
+	require.NoError(t, os.WriteFile(gate, nil, 0o644))
+	code, out, bad := reprise(t, nil, args...)
+	require.Zero(t, code, "%s%s", out, bad)
+	require.Equal(t, []string{"far/E1/n=1/bv10", "far/E1/n=2/bv20"}, observed(t, out))
+	taken := 0
+	for line := range strings.Lines(out) {
+		var e struct{ Event, Message string }
+		require.NoError(t, json.Unmarshal([]byte(line), &e))
+		if e.Event == "warning" && strings.Contains(e.Message, "taken over") {
+			taken++
+		}
+	}
+	require.Equal(t, 2, taken, out)
+	data, err := os.ReadFile(begun)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"1a", "2a", "1b", "2b"}, strings.Fields(string(data)), "none begins twice")
+}
+
+func TestKilledOnSlurm(t *testing.T) {
+	nodetest.StartSlurm(t)
+	killedAndRunAgain(t, "--on", "slurm")
+}
+
+func TestKilledOnHost(t *testing.T) {
+	s := nodetest.StartSSHD(t)
+	killedAndRunAgain(t, "--ssh-config", sshConfig(t, s), "--on", "ssh:host1")
+}
