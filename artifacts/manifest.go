@@ -71,6 +71,7 @@ type Platform struct {
 	NodeType string   `yaml:"node_type" doc:"testbed node type, for example storage_nvme (chameleon)"`
 	Flavor   string   `yaml:"flavor" doc:"flavour of virtual machines, for example m1.large, instead of node_type (chameleon, at KVM@TACC)"`
 	Image    string   `yaml:"image" doc:"operating-system image (chameleon)"`
+	Network  string   `yaml:"network" enum:"shared,isolated" doc:"shared, the site's own, when absent; isolated makes a network, subnet and router for the machines alone (chameleon)"`
 	Count    int      `yaml:"count" doc:"number of machines; 1 when absent"`
 	Hours    float64  `yaml:"hours" doc:"length of the lease (chameleon)"`
 	UserData string   `yaml:"user_data" doc:"what cloud-init does at the first boot (chameleon)"`

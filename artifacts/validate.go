@@ -698,6 +698,8 @@ func (p *Platform) Validate(report func(path, message, suggestion string)) {
 		report("provider", "provider chameleon needs the key node_type", "for example storage_nvme; or the key flavor, for virtual machines")
 	case p.NodeType != "" && p.Flavor != "":
 		report("flavor", "node_type leases whole machines and flavor virtual ones: give one of them", "")
+	case p.Network != "" && p.Provider != "chameleon":
+		report("network", "only machines of the provider chameleon are put on a network", "")
 	case p.Flavor != "" && len(p.Devices) > 0:
 		report("devices", "virtual machines have no devices to choose", "lease whole machines by node_type")
 	}

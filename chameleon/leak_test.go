@@ -52,6 +52,14 @@ var lives = []struct {
 }{
 	{"hosts", (*bed).plan},
 	{"virtual machines", (*bed).virtual},
+	{"a reserved network", func(b *bed, t *testing.T, count int) Plan { return onItsOwn(b.plan(t, count)) }},
+	{"a network made", func(b *bed, t *testing.T, count int) Plan { return onItsOwn(b.virtual(t, count)) }},
+}
+
+// onItsOwn is the plan on an isolated network.
+func onItsOwn(p Plan) Plan {
+	p.Isolated = true
+	return p
 }
 
 // requestsOfLives counts what Up and Down ask for when all goes well.

@@ -2,12 +2,20 @@ package chameleon
 
 import (
 	"context"
+	"errors"
 	"slices"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+
+	"reprise/chameleon/leases"
 )
 
 // rules are what the plan's security group lets in: SSH, and the plan's
@@ -69,6 +77,143 @@ func (p *Provider) securityGroup(ctx context.Context, d *Deployment, plan Plan) 
 		}
 	}
 	return g.ID, nil
+}
+
+// isolatedRange is the address range of a network made for a deployment.
+const isolatedRange = "192.168.144.0/24"
+
+// ownNetworks lists the project's networks whose name is wanted.
+func (p *Provider) ownNetworks(ctx context.Context, wanted func(string) bool) ([]networks.Network, error) {
+	const doing = "list the networks"
+	pages, err := networks.List(p.Cloud.network, networks.ListOpts{ProjectID: p.Cloud.ProjectID}).AllPages(ctx)
+	if err != nil {
+		return nil, p.Cloud.explain(doing, err)
+	}
+	all, err := networks.ExtractNetworks(pages)
+	return slices.DeleteFunc(all, func(n networks.Network) bool { return !wanted(n.Name) }), p.Cloud.explain(doing, err)
+}
+
+// ownRouters lists the project's routers whose name is wanted.
+func (p *Provider) ownRouters(ctx context.Context, wanted func(string) bool) ([]routers.Router, error) {
+	const doing = "list the routers"
+	pages, err := routers.List(p.Cloud.network, routers.ListOpts{ProjectID: p.Cloud.ProjectID}).AllPages(ctx)
+	if err != nil {
+		return nil, p.Cloud.explain(doing, err)
+	}
+	all, err := routers.ExtractRouters(pages)
+	return slices.DeleteFunc(all, func(r routers.Router) bool { return !wanted(r.Name) }), p.Cloud.explain(doing, err)
+}
+
+// subnets lists the ids of a network's subnets.
+func (p *Provider) subnets(ctx context.Context, network string) ([]string, error) {
+	const doing = "list the subnets"
+	pages, err := subnets.List(p.Cloud.network, subnets.ListOpts{NetworkID: network}).AllPages(ctx)
+	if err != nil {
+		return nil, p.Cloud.explain(doing, err)
+	}
+	all, err := subnets.ExtractSubnets(pages)
+	var ids []string
+	for _, s := range all {
+		ids = append(ids, s.ID)
+	}
+	return ids, p.Cloud.explain(doing, err)
+}
+
+// attached lists the ids of the subnets that a router serves.
+func (p *Provider) attached(ctx context.Context, router string) ([]string, error) {
+	const doing = "list the ports of the router"
+	pages, err := ports.List(p.Cloud.network, ports.ListOpts{DeviceID: router}).AllPages(ctx)
+	if err != nil {
+		return nil, p.Cloud.explain(doing, err)
+	}
+	all, err := ports.ExtractPorts(pages)
+	var ids []string
+	for _, port := range all {
+		if port.DeviceOwner == "network:router_gateway" {
+			continue
+		}
+		for _, at := range port.FixedIPs {
+			ids = append(ids, at.SubnetID)
+		}
+	}
+	return ids, p.Cloud.explain(doing, err)
+}
+
+// isolated finds or makes the deployment's network, with a subnet and a router to
+// the public network, and gives its id. A network that the lease brings is waited
+// for.
+func (p *Provider) isolated(ctx context.Context, d *Deployment, plan Plan, lease leases.Lease, public string) (string, error) {
+	find := func(ctx context.Context) (id string, there bool, err error) {
+		own, err := p.ownNetworks(ctx, func(name string) bool { return name == d.Name })
+		if err != nil || len(own) == 0 {
+			return "", false, err
+		}
+		return own[0].ID, true, nil
+	}
+	var network string
+	var err error
+	if plan.reservesNetwork() && !d.Borrowed {
+		err = p.wait(ctx, p.startLimit(), func(ctx context.Context) (there bool, err error) {
+			network, there, err = find(ctx)
+			return there, err
+		})
+		if errors.Is(err, errWaited) {
+			err = &Error{Doing: "find the network of the lease " + lease.Name, Kind: TimedOut, Detail: "it has not come; " + eventsText(lease)}
+		}
+	} else {
+		network, err = ensure(ctx, p, d, "create the network", find, func(ctx context.Context) (string, error) {
+			made, err := networks.Create(ctx, p.Cloud.network, networks.CreateOpts{Name: d.Name, Description: "made by reprise"}).Extract()
+			if err != nil {
+				return "", err
+			}
+			return made.ID, nil
+		})
+	}
+	if err != nil {
+		return "", err
+	}
+	subnet, err := ensure(ctx, p, d, "create the subnet", func(ctx context.Context) (string, bool, error) {
+		ids, err := p.subnets(ctx, network)
+		if err != nil || len(ids) == 0 {
+			return "", false, err
+		}
+		return ids[0], true, nil
+	}, func(ctx context.Context) (string, error) {
+		made, err := subnets.Create(ctx, p.Cloud.network, subnets.CreateOpts{
+			NetworkID: network, Name: d.Name, CIDR: isolatedRange, IPVersion: gophercloud.IPv4, DNSNameservers: plan.Site.DNS,
+		}).Extract()
+		if err != nil {
+			return "", err
+		}
+		return made.ID, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	router, err := ensure(ctx, p, d, "create the router", func(ctx context.Context) (string, bool, error) {
+		own, err := p.ownRouters(ctx, func(name string) bool { return name == d.Name })
+		if err != nil || len(own) == 0 {
+			return "", false, err
+		}
+		return own[0].ID, true, nil
+	}, func(ctx context.Context) (string, error) {
+		made, err := routers.Create(ctx, p.Cloud.network, routers.CreateOpts{Name: d.Name, GatewayInfo: &routers.GatewayInfo{NetworkID: public}}).Extract()
+		if err != nil {
+			return "", err
+		}
+		return made.ID, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	_, err = ensure(ctx, p, d, "put the subnet on the router", func(ctx context.Context) (string, bool, error) {
+		ids, err := p.attached(ctx, router)
+		return "", slices.Contains(ids, subnet), err
+	}, func(ctx context.Context) (string, error) {
+		_, err := routers.AddInterface(ctx, p.Cloud.network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
+		return "", err
+	})
+	return network, err
 }
 
 // ownFloating lists the project's floating IPs that were taken for a deployment:

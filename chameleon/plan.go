@@ -26,6 +26,7 @@ type Plan struct {
 	// found out before the lease is made.
 	Devices  map[string]artifacts.Device
 	UserData string // for cloud-init
+	Isolated bool   // on a network made for it
 	Image    string
 	Count    int
 	Lease    time.Duration
@@ -72,7 +73,7 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 	}
 	p := Plan{
 		Artifact: m.Artifact, Platform: name, Site: site, NodeType: platform.NodeType, Nodes: r.Nodes, Flavor: platform.Flavor,
-		Image: platform.Image, Count: max(platform.Count, 1), UserData: platform.UserData,
+		Image: platform.Image, Count: max(platform.Count, 1), UserData: platform.UserData, Isolated: platform.Network == "isolated",
 	}
 	switch {
 	case site.Leases == "none":
@@ -254,6 +255,9 @@ func (p Plan) Calls() (up, down []Call) {
 	if p.Flavor == "" {
 		addresses = fmt.Sprintf(", with %d floating IP(s) of %s", p.Count, p.Site.PublicNetwork)
 	}
+	if p.reservesNetwork() {
+		addresses += " and a network of its own"
+	}
 	up = []Call{{"POST", "identity", "/v3/auth/tokens", "log in"}}
 	if p.resolves() {
 		up = append(up, Call{"GET", "reference", p.Site.Reference, "which nodes of type " + p.NodeType + " have the devices; these are leased by uid"})
@@ -261,6 +265,17 @@ func (p Plan) Calls() (up, down []Call) {
 	up = append(up,
 		Call{"POST", "reservation", "/v1/leases", fmt.Sprintf("lease %d × %s, %s%s", p.Count, p.Hardware(), hoursText(p.Lease), addresses)},
 		Call{"POST", "compute", "/os-keypairs", "the public half of a key pair made for this"})
+	private := p.Site.Network
+	if p.Isolated {
+		private = "made for this"
+		if !p.reservesNetwork() {
+			up = append(up, Call{"POST", "network", "/v2.0/networks", "a network made for this"})
+		}
+		up = append(up,
+			Call{"POST", "network", "/v2.0/subnets", "its subnet " + isolatedRange},
+			Call{"POST", "network", "/v2.0/routers", "a router to " + p.Site.PublicNetwork},
+			Call{"PUT", "network", "/v2.0/routers/*/add_router_interface", "the subnet on the router"})
+	}
 	if p.Flavor != "" {
 		up = append(up, Call{"POST", "network", "/v2.0/security-groups", "a security group made for this"})
 		for _, r := range p.rules("") {
@@ -273,7 +288,7 @@ func (p Plan) Calls() (up, down []Call) {
 		data = ", with user data"
 	}
 	for i := range p.Count {
-		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, %s%s", i, flavor, p.Image, p.Site.Network, on, data)})
+		up = append(up, Call{"POST", "compute", "/servers", fmt.Sprintf("node %d: flavor %s, image %s, network %s, %s%s", i, flavor, p.Image, private, on, data)})
 	}
 	for i := range p.Count {
 		if p.Flavor != "" {
@@ -285,18 +300,35 @@ func (p Plan) Calls() (up, down []Call) {
 	for i := range p.Count {
 		down = append(down, Call{"DELETE", "compute", "/servers/*", fmt.Sprintf("node %d", i)})
 	}
+	var withIt []string
 	if p.Flavor == "" {
-		return up, append(down,
-			Call{"DELETE", "compute", "/os-keypairs/*", "the key pair"},
-			Call{"DELETE", "reservation", "/v1/leases/*", "the lease, and with it the floating IPs"})
+		withIt = append(withIt, "the floating IPs")
+	} else {
+		for i := range p.Count {
+			down = append(down, Call{"DELETE", "network", "/v2.0/floatingips/*", fmt.Sprintf("the address of node %d", i)})
+		}
 	}
-	for i := range p.Count {
-		down = append(down, Call{"DELETE", "network", "/v2.0/floatingips/*", fmt.Sprintf("the address of node %d", i)})
+	if p.Isolated {
+		down = append(down,
+			Call{"PUT", "network", "/v2.0/routers/*/remove_router_interface", "the subnet off the router"},
+			Call{"DELETE", "network", "/v2.0/routers/*", "the router"},
+			Call{"DELETE", "network", "/v2.0/subnets/*", "the subnet"})
+		if p.reservesNetwork() {
+			withIt = append(withIt, "the network")
+		} else {
+			down = append(down, Call{"DELETE", "network", "/v2.0/networks/*", "the network"})
+		}
+	}
+	if p.Flavor != "" {
+		down = append(down, Call{"DELETE", "network", "/v2.0/security-groups/*", "the security group"})
+	}
+	lease := "the lease"
+	if len(withIt) > 0 {
+		lease += ", and with it " + strings.Join(withIt, " and ")
 	}
 	return up, append(down,
-		Call{"DELETE", "network", "/v2.0/security-groups/*", "the security group"},
 		Call{"DELETE", "compute", "/os-keypairs/*", "the key pair"},
-		Call{"DELETE", "reservation", "/v1/leases/*", "the lease"})
+		Call{"DELETE", "reservation", "/v1/leases/*", lease})
 }
 
 // Hardware says what is leased: nodes, a node type, or a flavour.

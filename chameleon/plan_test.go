@@ -198,8 +198,14 @@ func TestBorrowedLease(t *testing.T) {
 		require.NoError(t, p.Down(d))
 		require.ElementsMatch(t, []string{"lease by-hand", "floating IP 127.0.0.2"}, b.Left())
 	}
+	// A network that the lease does not bring is made, and released.
+	d, err := p.Up(t.Context(), onItsOwn(b.plan(t, 1)), UpOptions{Lease: made.ID})
+	require.NoError(t, err, b.heard())
+	require.Contains(t, b.Left(), "network "+d.Name)
+	require.NoError(t, p.Down(d))
+	require.Len(t, b.Left(), 2)
 	// What a killed run leaves on it is an orphan; the lease is not.
-	d, err := p.Up(t.Context(), b.plan(t, 1), UpOptions{Lease: made.ID})
+	d, err = p.Up(t.Context(), b.plan(t, 1), UpOptions{Lease: made.ID})
 	require.NoError(t, err)
 	require.NoError(t, d.Leave())
 	_, err = p.Cleanup(t.Context(), false)

@@ -11,7 +11,10 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
 	"reprise/chameleon/leases"
 )
@@ -87,21 +90,23 @@ func (p *Provider) sweep(ctx context.Context, name string, leased bool) (left in
 	for _, s := range instances {
 		tried("delete the instance "+s.Name, servers.Delete(ctx, p.Cloud.compute, s.ID).ExtractErr())
 	}
-	connections, err := p.sweepNetwork(ctx, name, tried)
-	if err != nil {
-		errs = append(errs, err)
-	}
-	left += connections
 	var own []leases.Lease
 	if leased {
 		if own, err = p.ownLeases(ctx, name); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	left += len(own)
+	// A network that a lease has brought goes with it.
+	reserved := slices.ContainsFunc(own, func(l leases.Lease) bool { return reservationOf(l, "network") != "" })
+	connected, err := p.sweepNetwork(ctx, name, reserved, tried)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	left += len(own) + connected
 	// A lease of instances that are going by themselves waits for them, so
-	// that two deletions do not meet on the host.
-	if len(instances) == 0 || len(errs) > 0 {
+	// that two deletions do not meet on the host; one with a network, until
+	// nothing is on that.
+	if len(instances) == 0 && (connected == 0 || !reserved) || len(errs) > 0 {
 		for _, l := range own {
 			if l.Status != leases.Deleting {
 				tried("delete the lease "+l.Name, leases.Delete(ctx, p.Cloud.reservation, l.ID).ExtractErr())
@@ -120,20 +125,49 @@ func (p *Provider) sweep(ctx context.Context, name string, leased bool) (left in
 }
 
 // sweepNetwork is the part of sweep that concerns the network service. What is
-// in use still is refused there until the instances have gone.
-func (p *Provider) sweepNetwork(ctx context.Context, name string, tried func(string, error)) (left int, err error) {
+// in use still is refused there until the instances have gone; a reserved network
+// is left to its lease, with nothing on it.
+func (p *Provider) sweepNetwork(ctx context.Context, name string, reserved bool, tried func(string, error)) (left int, err error) {
 	named := func(other string) bool { return other == name }
 	addresses, err := p.ownFloating(ctx, named)
 	for _, f := range addresses {
 		left++
 		tried("give back the address "+f.FloatingIP, floatingips.Delete(ctx, p.Cloud.network, f.ID).ExtractErr())
 	}
-	own, bad := p.ownGroups(ctx, named)
-	for _, g := range own {
+	errs := []error{err}
+	routed, err := p.ownRouters(ctx, named)
+	errs = append(errs, err)
+	for _, r := range routed {
+		left++
+		ids, err := p.attached(ctx, r.ID)
+		errs = append(errs, err)
+		for _, id := range ids {
+			_, err := routers.RemoveInterface(ctx, p.Cloud.network, r.ID, routers.RemoveInterfaceOpts{SubnetID: id}).Extract()
+			tried("take the subnet off the router", err)
+		}
+		tried("delete the router "+r.Name, routers.Delete(ctx, p.Cloud.network, r.ID).ExtractErr())
+	}
+	made, err := p.ownNetworks(ctx, named)
+	errs = append(errs, err)
+	for _, n := range made {
+		ids, err := p.subnets(ctx, n.ID)
+		errs = append(errs, err)
+		for _, id := range ids {
+			left++
+			tried("delete the subnet", subnets.Delete(ctx, p.Cloud.network, id).ExtractErr())
+		}
+		if !reserved {
+			left++
+			tried("delete the network "+n.Name, networks.Delete(ctx, p.Cloud.network, n.ID).ExtractErr())
+		}
+	}
+	security, err := p.ownGroups(ctx, named)
+	errs = append(errs, err)
+	for _, g := range security {
 		left++
 		tried("delete the security group "+g.Name, groups.Delete(ctx, p.Cloud.network, g.ID).ExtractErr())
 	}
-	return left, errors.Join(err, bad)
+	return left, errors.Join(errs...)
 }
 
 // Leftover is something of ours on the cloud.
@@ -226,6 +260,20 @@ func (p *Provider) Leftovers(ctx context.Context) ([]Leftover, error) {
 	}
 	for _, g := range security {
 		add(g.Name).Things++
+	}
+	made, err := p.ownNetworks(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range made {
+		add(n.Name).Things++
+	}
+	routed, err := p.ownRouters(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range routed {
+		add(r.Name).Things++
 	}
 	var list []Leftover
 	for _, l := range found {

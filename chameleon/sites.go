@@ -15,22 +15,25 @@ import (
 
 // Site is one of the testbed's clouds, each with its own Keystone.
 type Site struct {
-	Name          string             `yaml:"name"`
-	AuthURL       string             `yaml:"auth_url"`
-	Region        string             `yaml:"region"`
-	Leases        string             `yaml:"leases"` // hosts, flavors or none
-	Flavor        string             `yaml:"flavor"`
-	Network       string             `yaml:"network"`
-	PublicNetwork string             `yaml:"public_network"`
-	User          string             `yaml:"user"`
-	SSHPort       int                `yaml:"ssh_port"`
-	Boot          time.Duration      `yaml:"boot"`
-	MaxLease      time.Duration      `yaml:"max_lease"`
-	ExtendWithin  time.Duration      `yaml:"extend_within"`
-	SUPerHour     float64            `yaml:"su_per_hour"`
-	SUPerFlavor   map[string]float64 `yaml:"su_per_flavor"`
-	Poll          time.Duration      `yaml:"poll"`
-	Reference     string             `yaml:"reference"`
+	Name            string             `yaml:"name"`
+	AuthURL         string             `yaml:"auth_url"`
+	Region          string             `yaml:"region"`
+	Leases          string             `yaml:"leases"` // hosts, flavors or none
+	Flavor          string             `yaml:"flavor"`
+	Network         string             `yaml:"network"`
+	Isolated        string             `yaml:"isolated"` // create or reserve
+	PhysicalNetwork string             `yaml:"physical_network"`
+	DNS             []string           `yaml:"dns"`
+	PublicNetwork   string             `yaml:"public_network"`
+	User            string             `yaml:"user"`
+	SSHPort         int                `yaml:"ssh_port"`
+	Boot            time.Duration      `yaml:"boot"`
+	MaxLease        time.Duration      `yaml:"max_lease"`
+	ExtendWithin    time.Duration      `yaml:"extend_within"`
+	SUPerHour       float64            `yaml:"su_per_hour"`
+	SUPerFlavor     map[string]float64 `yaml:"su_per_flavor"`
+	Poll            time.Duration      `yaml:"poll"`
+	Reference       string             `yaml:"reference"`
 }
 
 //go:embed sites.yaml
@@ -73,6 +76,8 @@ func readSites(r io.Reader) ([]Site, error) {
 			return nil, fmt.Errorf("sites: %s has no auth_url", s.Name)
 		case s.Leases != "hosts" && s.Leases != "flavors" && s.Leases != "none":
 			return nil, fmt.Errorf("sites: %s: leases is %q, not hosts, flavors or none", s.Name, s.Leases)
+		case s.Isolated != "" && s.Isolated != "create" && s.Isolated != "reserve":
+			return nil, fmt.Errorf("sites: %s: isolated is %q, not create or reserve", s.Name, s.Isolated)
 		}
 		s.setDefaults()
 	}

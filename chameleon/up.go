@@ -96,9 +96,11 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	if err != nil {
 		return err
 	}
-	private, err := p.networkID(ctx, plan.Site.Network)
-	if err != nil {
-		return err
+	private := ""
+	if !plan.Isolated {
+		if private, err = p.networkID(ctx, plan.Site.Network); err != nil {
+			return err
+		}
 	}
 	image, err := p.imageID(ctx, plan.Image)
 	if err != nil {
@@ -108,12 +110,17 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	if err != nil {
 		return err
 	}
-	lease, err := p.lease(ctx, d, plan, resources{public: public, flavor: flavor}, o)
+	lease, err := p.lease(ctx, d, plan, resources{public: public, flavor: flavor, network: d.Name}, o)
 	if err != nil {
 		return err
 	}
 	if err := p.keyPair(ctx, d); err != nil {
 		return err
+	}
+	if plan.Isolated {
+		if private, err = p.isolated(ctx, d, plan, lease, public); err != nil {
+			return err
+		}
 	}
 	opts := servers.CreateOpts{
 		ImageRef: image, FlavorRef: flavor, Networks: []servers.Network{{UUID: private}},
@@ -260,8 +267,9 @@ func (p *Provider) ownLeases(ctx context.Context, name string) ([]leases.Lease, 
 	}), nil
 }
 
-// resources are the ids, on the cloud, of what a lease reserves.
-type resources struct{ public, flavor string }
+// resources are what a lease reserves, as the cloud knows it: ids, and the name of
+// a network.
+type resources struct{ public, flavor, network string }
 
 // resource is the kind of resource that the plan's nodes are to Blazar.
 func (p Plan) resource() string {
@@ -282,14 +290,25 @@ func (p Plan) kind() string {
 // reservations are what the plan's lease reserves. The addresses of virtual
 // machines are taken when there is something to give them to.
 func (p Plan) reservations(r resources) []leases.ReservationOptsBuilder {
-	if p.Flavor != "" {
-		return []leases.ReservationOptsBuilder{leases.FlavorReservationOpts{FlavorID: r.flavor, Amount: p.Count}}
-	}
-	return []leases.ReservationOptsBuilder{
+	list := []leases.ReservationOptsBuilder{
 		leases.HostReservationOpts{Min: p.Count, Max: p.Count, ResourceProperties: p.properties()},
 		leases.FloatingIPReservationOpts{NetworkID: r.public, Amount: p.Count},
 	}
+	if p.Flavor != "" {
+		list = []leases.ReservationOptsBuilder{leases.FlavorReservationOpts{FlavorID: r.flavor, Amount: p.Count}}
+	}
+	if p.reservesNetwork() {
+		o := leases.NetworkReservationOpts{Name: r.network, Description: "made by reprise"}
+		if p.Site.PhysicalNetwork != "" {
+			o.ResourceProperties = leases.Equal("physical_network", p.Site.PhysicalNetwork)
+		}
+		list = append(list, o)
+	}
+	return list
 }
+
+// reservesNetwork says that the lease brings a network of the plan's own.
+func (p Plan) reservesNetwork() bool { return p.Isolated && p.Site.Isolated == "reserve" }
 
 // lease finds or makes the deployment's lease and waits until it is active.
 func (p *Provider) lease(ctx context.Context, d *Deployment, plan Plan, r resources, o UpOptions) (leases.Lease, error) {
@@ -432,6 +451,9 @@ func (p *Provider) newLease(ctx context.Context, d *Deployment, plan Plan, r res
 
 // fits says that a lease is of the plan's hosts or virtual machines.
 func (p Plan) fits(l leases.Lease, want resources) bool {
+	if p.reservesNetwork() != (reservationOf(l, "network") != "") {
+		return false
+	}
 	return slices.ContainsFunc(l.Reservations, func(r leases.Reservation) bool {
 		if p.Flavor != "" {
 			return r.ResourceType == "flavor:instance" && r.Amount == p.Count && r.FlavorID == want.flavor
@@ -586,14 +608,21 @@ func ensure[T any](ctx context.Context, p *Provider, d *Deployment, doing string
 	thing, err = create(ctx)
 	err = p.Cloud.explain(doing, err)
 	settled(d, err)
-	if lost(err) && ctx.Err() == nil {
-		found := p.wait(ctx, p.settle(), func(ctx context.Context) (there bool, err error) {
-			thing, there, err = find(ctx)
-			return there, err
-		})
-		if found == nil {
-			return thing, nil
-		}
+	patience := p.settle()
+	switch kind := KindOf(err); {
+	case err == nil || ctx.Err() != nil:
+		return thing, err
+	case kind == Invalid, kind == Conflict: // perhaps as it was carried out the first time
+		patience = 0
+	case !lost(err):
+		return thing, err
+	}
+	found := p.wait(ctx, patience, func(ctx context.Context) (there bool, err error) {
+		thing, there, err = find(ctx)
+		return there, err
+	})
+	if found == nil {
+		return thing, nil
 	}
 	return thing, err
 }

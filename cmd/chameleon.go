@@ -291,8 +291,8 @@ func (a *app) chameleonCleanupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Release what a killed reprise has left on the testbed",
-		Long: `Release the orphans: leases, instances, key pairs, security groups and floating
-IPs whose reprise has ended without releasing them. What a running reprise uses stays, and so does what
+		Long: `Release the orphans: leases, instances, key pairs, networks, routers, security
+groups and floating IPs whose reprise has ended without releasing them. What a running reprise uses stays, and so does what
 reprise up keeps; --all releases that too, and what was made on other machines.`,
 		Example: `  reprise chameleon cleanup
   reprise chameleon cleanup --site CHI@UC --all`,
@@ -411,6 +411,9 @@ func (a *app) platformArgument(arg string) (*artifacts.Manifest, string, error) 
 // printTestbedPlan shows what would be leased, why so long, and the cost.
 func (a *app) printTestbedPlan(w io.Writer, p chameleon.Plan) {
 	fmt.Fprintf(w, "%s, platform %s: %d × %s at %s, image %s\n", p.Artifact, p.Platform, p.Count, p.Hardware(), p.Site.Name, p.Image)
+	if p.Isolated {
+		fmt.Fprintln(w, "network: one made for it, with a router to the public one")
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Devices)) {
 		fmt.Fprintf(w, "device %s: %s; nodes that have them are found through %s, and what has come is checked before every step\n", name, device.Describe(p.Devices[name]), p.Site.Reference)
 	}

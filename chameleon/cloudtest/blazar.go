@@ -55,6 +55,14 @@ type Effects interface {
 	Release(project string, addresses, reservations []string) error
 }
 
+// NetworkEffects is what a lease with a network does; without it there is no
+// reservation of networks.
+type NetworkEffects interface {
+	AddNetwork(project, name, reservation string) error
+	// ReleaseNetworks deletes those that reservations have made.
+	ReleaseNetworks(reservations []string) error
+}
+
 type lease struct {
 	CreatedAt    string         `json:"created_at"`
 	UpdatedAt    *string        `json:"updated_at"`
@@ -80,6 +88,7 @@ type reservation struct {
 	addresses []string
 	flavor    string // of virtual machines
 	amount    int
+	network   string // its name
 }
 
 func (r *reservation) MarshalJSON() ([]byte, error) { return json.Marshal(r.fields) }
@@ -312,6 +321,18 @@ func (b *Blazar) reserve(l *lease, want map[string]any) (*reservation, *refusal)
 		return res, b.reserveHosts(l, res, want)
 	case "virtual:floatingip":
 		return res, b.reserveAddresses(l, res, want)
+	case "network":
+		if _, can := b.Effects.(NetworkEffects); can {
+			for _, key := range []string{"network_name", "network_description", "resource_properties"} {
+				value, has := want[key]
+				if !has {
+					return nil, refuse(400, "Missing parameter %s", key)
+				}
+				res.fields[key] = value
+			}
+			res.network = fmt.Sprint(want["network_name"])
+			return res, nil
+		}
 	case "flavor:instance":
 		if b.Flavors != nil {
 			return res, b.reserveFlavor(l, res, want)
@@ -657,6 +678,11 @@ func (b *Blazar) begin(l *lease) error {
 		return nil
 	}
 	for _, r := range l.Reservations {
+		if r.network != "" {
+			if err := b.Effects.(NetworkEffects).AddNetwork(l.ProjectID, r.network, r.id()); err != nil {
+				return err
+			}
+		}
 		for _, a := range r.addresses {
 			if err := b.Effects.AddFloatingIP(l.ProjectID, a, r.id()); err != nil {
 				return err
@@ -675,7 +701,13 @@ func (b *Blazar) release(l *lease) error {
 		addresses = append(addresses, r.addresses...)
 		reservations = append(reservations, r.id())
 	}
-	return b.Effects.Release(l.ProjectID, addresses, reservations)
+	if err := b.Effects.Release(l.ProjectID, addresses, reservations); err != nil {
+		return err
+	}
+	if n, can := b.Effects.(NetworkEffects); can {
+		return n.ReleaseNetworks(reservations)
+	}
+	return nil
 }
 
 func (b *Blazar) allocations() []any {

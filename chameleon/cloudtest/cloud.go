@@ -38,6 +38,8 @@ type Cloud struct {
 	keys      map[string]string
 	addresses []*address
 	groups    []*securityGroup
+	networks  []*isolatedNetwork
+	routers   []*router
 }
 
 // Fault is what goes wrong with a request.
@@ -55,6 +57,7 @@ type Fault struct {
 type instance struct {
 	id, name, key, host, flavor, fault string
 	groups                             []string // ids
+	network                            string   // id
 	made                               time.Time
 	gone                               time.Time // when a deletion has been carried out
 	metadata                           map[string]string
@@ -62,6 +65,16 @@ type instance struct {
 
 type address struct {
 	id, address, reservation, port, description string
+}
+
+type isolatedNetwork struct {
+	id, name, reservation string
+	subnets               []string // ids
+}
+
+type router struct {
+	id, name string
+	subnets  []string // ids
 }
 
 type securityGroup struct {
@@ -126,6 +139,8 @@ func (c *Cloud) SitesYAML() string {
   ssh_port: %d
   boot: 5m
   poll: 20ms
+  isolated: reserve
+  physical_network: physnet1
   reference: %s/reference/nodes.json
 - name: KVM@Test
   auth_url: %s/identity/v3
@@ -180,6 +195,12 @@ func (c *Cloud) Left() []string {
 	}
 	for _, g := range c.groups {
 		left = append(left, "security group "+g.name)
+	}
+	for _, n := range c.networks {
+		left = append(left, "network "+n.name)
+	}
+	for _, r := range c.routers {
+		left = append(left, "router "+r.name)
 	}
 	return left
 }
@@ -378,6 +399,7 @@ func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
 		Server struct {
 			Name     string                  `json:"name"`
 			Flavor   string                  `json:"flavorRef"`
+			Networks []struct{ UUID string } `json:"networks"`
 			Groups   []struct{ Name string } `json:"security_groups"`
 			Key      string                  `json:"key_name"`
 			Metadata map[string]string       `json:"metadata"`
@@ -451,6 +473,12 @@ func (c *Cloud) compute(w http.ResponseWriter, r *http.Request, path []string) {
 		reply(w, 200, map[string]any{"keypair": map[string]any{"name": path[1], "public_key": key}})
 	case making:
 		s := &instance{id: c.id(), name: create.Server.Name, key: create.Server.Key, flavor: create.Server.Flavor, made: time.Now(), metadata: create.Server.Metadata, fault: c.Broken}
+		for _, n := range create.Server.Networks {
+			if s.network = n.UUID; n.UUID != sharedNetwork && c.networkOf(n.UUID) == nil {
+				reply(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Network " + n.UUID + " could not be found."}})
+				return
+			}
+		}
 		for _, g := range create.Server.Groups {
 			if !slices.ContainsFunc(c.groups, func(o *securityGroup) bool { return o.id == g.Name || o.name == g.Name }) {
 				reply(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Unable to find security_group with name or id '" + g.Name + "'"}})
@@ -526,19 +554,20 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 	c.move()
 	q := r.URL.Query()
 	switch {
-	case path[0] == "networks":
-		list := []any{}
-		for name, id := range map[string]string{"public": PublicNetwork, "sharednet1": sharedNetwork} {
-			if q.Get("name") == name {
-				list = append(list, map[string]any{"id": id, "name": name, "status": "ACTIVE"})
-			}
-		}
-		reply(w, 200, map[string]any{"networks": list})
+	case path[0] == "networks" || path[0] == "subnets" || path[0] == "routers":
+		c.isolate(w, r, path)
 	case path[0] == "ports":
 		list := []any{}
+		for _, r := range c.routers {
+			for _, subnet := range r.subnets {
+				if r.id == q.Get("device_id") {
+					list = append(list, map[string]any{"id": port(subnet), "device_id": r.id, "device_owner": "network:router_interface", "fixed_ips": []any{map[string]any{"subnet_id": subnet, "ip_address": "192.168.144.1"}}})
+				}
+			}
+		}
 		for _, s := range c.servers {
 			if s.id == q.Get("device_id") {
-				list = append(list, map[string]any{"id": port(s.id), "device_id": s.id, "network_id": sharedNetwork})
+				list = append(list, map[string]any{"id": port(s.id), "device_id": s.id, "device_owner": "compute:nova", "network_id": s.network})
 			}
 		}
 		reply(w, 200, map[string]any{"ports": list})
@@ -594,6 +623,137 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 			}
 		}
 		reply(w, 200, map[string]any{"floatingips": list})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (c *Cloud) networkOf(id string) *isolatedNetwork {
+	i := slices.IndexFunc(c.networks, func(n *isolatedNetwork) bool { return n.id == id || slices.Contains(n.subnets, id) })
+	if i < 0 {
+		return nil
+	}
+	return c.networks[i]
+}
+
+// isolate serves networks, subnets and routers.
+func (c *Cloud) isolate(w http.ResponseWriter, r *http.Request, path []string) {
+	failed := func(code int, kind string) {
+		reply(w, code, map[string]any{"NeutronError": map[string]any{"type": kind, "message": kind + ": " + r.URL.Path, "detail": ""}})
+	}
+	q := r.URL.Query()
+	var body struct {
+		Network, Router struct{ Name string }
+		Subnet          struct {
+			Network string `json:"network_id"`
+		}
+		SubnetID string `json:"subnet_id"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	var n *isolatedNetwork
+	var route *router
+	if len(path) > 1 {
+		n = c.networkOf(path[1])
+		if i := slices.IndexFunc(c.routers, func(r *router) bool { return r.id == path[1] }); i >= 0 {
+			route = c.routers[i]
+		}
+		if n == nil && path[0] != "routers" || route == nil && path[0] == "routers" {
+			failed(404, "NotFound")
+			return
+		}
+	}
+	// used says that an instance is on the network.
+	used := func(n *isolatedNetwork) bool {
+		return slices.ContainsFunc(c.servers, func(s *instance) bool { return s.network == n.id })
+	}
+	switch what := r.Method + " " + path[0]; {
+	case what == "GET networks":
+		list := []any{}
+		add := func(id, name, project string) {
+			if wanted := q.Get("name"); wanted == "" || wanted == name {
+				list = append(list, map[string]any{"id": id, "name": name, "status": "ACTIVE", "project_id": project})
+			}
+		}
+		if q.Get("project_id") == "" {
+			add(PublicNetwork, "public", "admin")
+			add(sharedNetwork, "sharednet1", "admin")
+		}
+		for _, n := range c.networks {
+			add(n.id, n.name, projectID)
+		}
+		reply(w, 200, map[string]any{"networks": list})
+	case what == "POST networks":
+		n := &isolatedNetwork{id: c.id(), name: body.Network.Name}
+		c.networks = append(c.networks, n)
+		reply(w, 201, map[string]any{"network": map[string]any{"id": n.id, "name": n.name}})
+	case what == "DELETE networks" && (used(n) || slices.ContainsFunc(c.routers, func(r *router) bool {
+		return slices.ContainsFunc(r.subnets, func(s string) bool { return slices.Contains(n.subnets, s) })
+	})):
+		failed(409, "NetworkInUse")
+	case what == "DELETE networks":
+		c.networks = slices.DeleteFunc(c.networks, func(o *isolatedNetwork) bool { return o == n })
+		w.WriteHeader(204)
+	case what == "GET subnets":
+		list := []any{}
+		for _, n := range c.networks {
+			for _, id := range n.subnets {
+				if q.Get("network_id") == n.id {
+					list = append(list, map[string]any{"id": id, "network_id": n.id})
+				}
+			}
+		}
+		reply(w, 200, map[string]any{"subnets": list})
+	case what == "POST subnets":
+		n := c.networkOf(body.Subnet.Network)
+		switch {
+		case n == nil:
+			failed(404, "NetworkNotFound")
+		case len(n.subnets) > 0:
+			failed(400, "InvalidInput") // its range overlaps
+		default:
+			n.subnets = append(n.subnets, c.id())
+			reply(w, 201, map[string]any{"subnet": map[string]any{"id": n.subnets[0], "network_id": n.id}})
+		}
+	case what == "DELETE subnets" && (used(n) || slices.ContainsFunc(c.routers, func(r *router) bool { return slices.Contains(r.subnets, path[1]) })):
+		failed(409, "SubnetInUse")
+	case what == "DELETE subnets":
+		n.subnets = slices.DeleteFunc(n.subnets, func(id string) bool { return id == path[1] })
+		w.WriteHeader(204)
+	case what == "GET routers":
+		list := []any{}
+		for _, r := range c.routers {
+			list = append(list, map[string]any{"id": r.id, "name": r.name, "project_id": projectID})
+		}
+		reply(w, 200, map[string]any{"routers": list})
+	case what == "POST routers":
+		route := &router{id: c.id(), name: body.Router.Name}
+		c.routers = append(c.routers, route)
+		reply(w, 201, map[string]any{"router": map[string]any{"id": route.id, "name": route.name}})
+	case what == "DELETE routers" && len(route.subnets) > 0:
+		failed(409, "RouterInUse")
+	case what == "DELETE routers":
+		c.routers = slices.DeleteFunc(c.routers, func(o *router) bool { return o == route })
+		w.WriteHeader(204)
+	case what == "PUT routers" && path[2] == "add_router_interface":
+		if slices.Contains(route.subnets, body.SubnetID) {
+			failed(400, "BadRequest") // it has a port there already
+			return
+		}
+		route.subnets = append(route.subnets, body.SubnetID)
+		reply(w, 200, map[string]any{"id": route.id, "subnet_id": body.SubnetID, "port_id": port(body.SubnetID)})
+	case what == "PUT routers" && path[2] == "remove_router_interface":
+		n := c.networkOf(body.SubnetID)
+		switch {
+		case n == nil || !slices.Contains(route.subnets, body.SubnetID):
+			failed(404, "RouterInterfaceNotFoundForSubnet")
+		case slices.ContainsFunc(c.addresses, func(a *address) bool {
+			return slices.ContainsFunc(c.servers, func(s *instance) bool { return s.network == n.id && a.port == port(s.id) })
+		}):
+			failed(409, "RouterInterfaceInUseByFloatingIP")
+		default:
+			route.subnets = nil
+			reply(w, 200, map[string]any{"id": route.id, "subnet_id": body.SubnetID, "port_id": port(body.SubnetID)})
+		}
 	default:
 		http.NotFound(w, r)
 	}
@@ -704,6 +864,29 @@ func (c effects) Release(_ string, addresses, reservations []string) error {
 		return gone
 	})
 	c.addresses = slices.DeleteFunc(c.addresses, func(a *address) bool { return slices.Contains(addresses, a.address) })
+	return nil
+}
+
+func (c effects) AddNetwork(_, name, reservation string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.networks = append(c.networks, &isolatedNetwork{id: c.id(), name: name, reservation: reservation})
+	return nil
+}
+
+// ReleaseNetworks fails, as the network's deletion would, where somebody has left
+// something on it.
+func (c effects) ReleaseNetworks(reservations []string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.networks {
+		if slices.Contains(reservations, n.reservation) && len(n.subnets) > 0 {
+			return fmt.Errorf("network %s has a subnet", n.name)
+		}
+	}
+	c.networks = slices.DeleteFunc(c.networks, func(n *isolatedNetwork) bool {
+		return n.reservation != "" && slices.Contains(reservations, n.reservation)
+	})
 	return nil
 }
 

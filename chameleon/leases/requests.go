@@ -91,6 +91,28 @@ func (opts FlavorReservationOpts) ToReservationCreateMap() (map[string]any, erro
 	return map[string]any{"resource_type": "flavor:instance", "flavor_id": opts.FlavorID, "amount": opts.Amount, "affinity": "None"}, nil
 }
 
+// NetworkReservationOpts reserves a network, a VLAN, that is made by its name when
+// the lease starts (resource type network, of Chameleon's Blazar alone).
+type NetworkReservationOpts struct {
+	Name, Description  string
+	ResourceProperties string // an expression
+}
+
+// ToReservationCreateMap implements ReservationOptsBuilder.
+func (opts NetworkReservationOpts) ToReservationCreateMap() (map[string]any, error) {
+	if opts.Name == "" {
+		return nil, gophercloud.ErrMissingInput{Argument: "Name"}
+	}
+	// All of them must be there, be they empty.
+	return map[string]any{
+		"resource_type":       "network",
+		"network_name":        opts.Name,
+		"network_description": opts.Description,
+		"resource_properties": opts.ResourceProperties,
+		"network_properties":  "",
+	}, nil
+}
+
 // ReservedFlavor names the flavour that a reservation of virtual machines makes
 // while its lease is active.
 func ReservedFlavor(reservation string) string { return "reservation:" + reservation }
