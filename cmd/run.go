@@ -446,7 +446,7 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 		return nil, fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "name a folder of traces, by its absolute path, or nothing")
 	}
 	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: platform, SourceKey: source.Key, TracesKey: traces,
+		Profile: f.profile, Only: f.only, Params: params, Platform: platform, SourceKey: source.Key, Repository: source.Repository, TracesKey: traces,
 	})
 	if err != nil {
 		return nil, fail(ExitUsage, err)

@@ -487,7 +487,7 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 		list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile))
 		if bad == nil {
 			o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
-			x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list)})
+			x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)})
 			for _, w := range result.Warnings {
 				x.log.Emit(event.Warned{Step: s.ID, Message: w})
 			}
@@ -533,6 +533,11 @@ func (e *Engine) Stored(s *Step) (result *store.Result, why string) {
 		return nil, e.Store.Why(s.ID, s.Key, s.Parts, err)
 	}
 	return result, ""
+}
+
+// made is what a result's step left.
+func made(r *store.Result) event.Made {
+	return event.Made{ObservationsSHA256: r.Checksum, Outputs: r.Outputs, Disk: r.Disk}
 }
 
 // unlikeHere names the machine that measured an earlier result where it is unlike
@@ -699,6 +704,13 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		if err := checkOutputs(a.Work, s.Shell.Outputs); err != nil {
 			return fail(event.ExperimentFailure, err)
 		}
+		files, err := outputs(a.Work, s.Shell.Outputs)
+		if err == nil {
+			err = a.Left(files)
+		}
+		if err != nil {
+			return fail(event.InfrastructureFailure, err)
+		}
 	}
 	for _, w := range append(conditions(r.Usage), x.steady.after(s, o.place.Name(), disks, len(list))...) {
 		a.Warn(w)
@@ -711,7 +723,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		return fail(event.InfrastructureFailure, err)
 	}
 	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, result.Machine, result.Warnings, result.Dir
-	end.Status, end.Observations = event.Done, len(list)
+	end.Status, end.Observations, end.Made = event.Done, len(list), made(result)
 	return x.observe(s, list)
 }
 

@@ -450,3 +450,33 @@ func TestMachinesAreDescribed(t *testing.T) {
 	require.Contains(t, names[0], "/local")
 	require.NotContains(t, names[0], first+"/", "the run that measured, not the one that reused")
 }
+
+// What a step left is in the log with its digests, also when it is reused.
+func TestOutputsAreDigested(t *testing.T) {
+	const manifest = head + `
+  E1:
+    title: t
+    profiles: {kick: {compute: 20s}}
+    run:
+      - name: a
+        sh: "printf abc >file; mkdir -p d; printf x >d/one; printf y >d/two; printf z >undeclared; echo v=1"
+        outputs: [file, d]
+        extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]
+`
+	b := newBench(t)
+	b.run(t.Context(), manifest, nil)
+	made := b.finished("demo/E1/a").Made
+	require.Len(t, made.Outputs, 2)
+	require.Equal(t, node.Output{Name: "file", Bytes: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}, made.Outputs[0])
+	require.Equal(t, []any{"d", true, int64(2)}, []any{made.Outputs[1].Name, made.Outputs[1].Folder, made.Outputs[1].Bytes})
+	require.Greater(t, made.Disk, uint64(6))
+	require.Len(t, made.ObservationsSHA256, 64)
+	b.run(t.Context(), manifest, nil)
+	for _, e := range b.events {
+		if r, is := e.Payload.(event.StepReused); is {
+			require.Equal(t, made, r.Made)
+			return
+		}
+	}
+	require.Fail(t, "nothing was reused")
+}

@@ -41,6 +41,11 @@ type Plan struct {
 	Steps     []*Step
 	// Left names experiments that are not run, with the reason.
 	Left map[ExperimentID]string
+	// Trees are the digests of path sources, by artifact/source.
+	Trees map[string]string
+	// Repository tells the commit and state of the git repository of a folder, if
+	// anybody does.
+	Repository func(folder string) (commit, state string)
 }
 
 // ExperimentID names an experiment across artifacts.
@@ -57,11 +62,13 @@ type Options struct {
 	// SourceKey gives what identifies the content of a source that its
 	// manifest does not pin by itself (a path).
 	SourceKey func(m *artifacts.Manifest, s artifacts.Source) (string, error)
+	// Repository, if given, is kept in the plan for the record.
+	Repository func(folder string) (commit, state string)
 }
 
 // NewPlan lays out the steps of the manifests' experiments.
 func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
-	p := &Plan{Profile: o.Profile, Artifacts: manifests, Left: map[ExperimentID]string{}}
+	p := &Plan{Profile: o.Profile, Artifacts: manifests, Left: map[ExperimentID]string{}, Trees: map[string]string{}, Repository: o.Repository}
 	wanted := map[string]bool{}
 	for _, id := range o.Only {
 		wanted[id] = false
@@ -92,7 +99,7 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
 			}
-			sources, parts, err := stepSources(m, e, o)
+			sources, parts, err := stepSources(m, e, o, p.Trees)
 			if err != nil {
 				return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
 			}
@@ -154,7 +161,7 @@ func experimentOrder(m *artifacts.Manifest) []string {
 	return order
 }
 
-func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options) (map[string]artifacts.Source, []store.Part, error) {
+func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options, trees map[string]string) (map[string]artifacts.Source, []store.Part, error) {
 	if len(e.Sources) == 0 {
 		return nil, nil, nil
 	}
@@ -169,6 +176,7 @@ func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options) (map[
 			if value, err = o.SourceKey(m, s); err != nil {
 				return nil, nil, fmt.Errorf("source %s: %w", name, err)
 			}
+			trees[m.Artifact+"/"+name] = value
 		}
 		parts = append(parts, store.Part{Name: "source " + name, Value: value})
 	}

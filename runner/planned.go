@@ -20,7 +20,7 @@ func planned(p *Plan) event.Planned {
 	}
 	var out event.Planned
 	for _, m := range p.Artifacts {
-		out.About = append(out.About, about(m))
+		out.About = append(out.About, about(m, p))
 		for _, id := range m.ExperimentIDs() {
 			at := ExperimentID{m.Artifact, id}
 			e := event.PlannedExperiment{Artifact: m.Artifact, Experiment: id, Title: m.Experiments[id].Title, Left: p.Left[at]}
@@ -36,7 +36,7 @@ func planned(p *Plan) event.Planned {
 	return out
 }
 
-func about(m *artifacts.Manifest) event.PlannedArtifact {
+func about(m *artifacts.Manifest, p *Plan) event.PlannedArtifact {
 	a := event.PlannedArtifact{
 		Artifact: m.Artifact, Title: m.Title, Venue: m.Paper.Venue, DOI: m.Paper.DOI, URL: m.Paper.URL,
 		Authors: m.Paper.Authors, License: m.License, Manifest: m.Digest,
@@ -44,9 +44,12 @@ func about(m *artifacts.Manifest) event.PlannedArtifact {
 	if m.Paper.Title != "" {
 		a.Title = m.Paper.Title
 	}
+	if m.Dir != "" && p.Repository != nil {
+		a.Commit, a.State = p.Repository(m.Dir)
+	}
 	for _, name := range sortedStrings(m.Sources) {
 		s := m.Sources[name]
-		a.Sources = append(a.Sources, event.PlannedSource{Name: name, From: s.Git + s.Archive + s.Path, Pin: s.Commit + s.SHA256})
+		a.Sources = append(a.Sources, event.PlannedSource{Name: name, From: s.Git + s.Archive + s.Path, Pin: s.Commit + s.SHA256, Tree: p.Trees[m.Artifact+"/"+name]})
 	}
 	return a
 }

@@ -65,15 +65,19 @@ type Planned struct {
 // PlannedArtifact is what a run is of: the paper and the sources, as the
 // manifest has them.
 type PlannedArtifact struct {
-	Artifact string          `json:"artifact"`
-	Title    string          `json:"title"`
-	Venue    string          `json:"venue,omitempty"`
-	DOI      string          `json:"doi,omitempty"`
-	URL      string          `json:"url,omitempty"` // of the paper
-	Authors  []string        `json:"authors,omitempty"`
-	License  string          `json:"license,omitempty"`
-	Manifest string          `json:"manifest_sha256,omitempty"`
-	Sources  []PlannedSource `json:"sources,omitempty"`
+	Artifact string   `json:"artifact"`
+	Title    string   `json:"title"`
+	Venue    string   `json:"venue,omitempty"`
+	DOI      string   `json:"doi,omitempty"`
+	URL      string   `json:"url,omitempty"` // of the paper
+	Authors  []string `json:"authors,omitempty"`
+	License  string   `json:"license,omitempty"`
+	Manifest string   `json:"manifest_sha256,omitempty"`
+	// Commit is that of the git repository the manifest lies in, State whether its
+	// tracked files are clean or changed; "" where that is not known.
+	Commit  string          `json:"commit,omitempty"`
+	State   string          `json:"state,omitempty"`
+	Sources []PlannedSource `json:"sources,omitempty"`
 }
 
 // PlannedSource is code or data that steps use.
@@ -81,6 +85,8 @@ type PlannedSource struct {
 	Name string `json:"name"`
 	From string `json:"from"`          // address of the repository or archive, or path
 	Pin  string `json:"pin,omitempty"` // commit or SHA-256; "" for a path
+	// Tree digests the names and contents of a path's files; "" where no step uses it.
+	Tree string `json:"tree_sha256,omitempty"`
 }
 
 // PlannedExperiment is one experiment of a run: its steps in order and the
@@ -117,6 +123,14 @@ type StepReused struct {
 	Log          string  `json:"log"`            // folder of the result's records
 	Seconds      float64 `json:"seconds"`
 	Observations int     `json:"observations"`
+	Made
+}
+
+// Made is what a step left, with its digests.
+type Made struct {
+	ObservationsSHA256 string        `json:"observations_sha256,omitempty"`
+	Outputs            []node.Output `json:"outputs,omitempty"`
+	Disk               uint64        `json:"disk_bytes,omitempty"` // of its folder
 }
 
 // StepStarted says that a step begins, and why it was not reused.
@@ -175,8 +189,9 @@ type StepFinished struct {
 	SysSeconds   float64  `json:"sys_seconds"`
 	MaxRSS       uint64   `json:"max_rss_bytes"`
 	Observations int      `json:"observations"`
-	Host         string   `json:"host,omitempty"` // of a queue's machines the one that it ran on, as a Node event names it
-	Log          string   `json:"log,omitempty"`  // folder of the result's records, where it differs from the attempt's
+	Made
+	Host string `json:"host,omitempty"` // of a queue's machines the one that it ran on, as a Node event names it
+	Log  string `json:"log,omitempty"`  // folder of the result's records, where it differs from the attempt's
 }
 
 // Warned carries a warning that belongs to the results.

@@ -66,6 +66,15 @@ type Result struct {
 	Machine Machine
 }
 
+// Output is a declared file or folder that a step left: its SHA-256, of a folder
+// that of store.DigestTree.
+type Output struct {
+	Name   string `json:"name"`
+	Folder bool   `json:"folder,omitempty"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
 // Usage is the resources a command and the children it waited for used.
 type Usage struct {
 	Wall, User, Sys time.Duration

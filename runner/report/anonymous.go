@@ -69,6 +69,9 @@ func (h *hider) experiment(e *Experiment) {
 			s.Node = name
 		}
 		s.Reason, s.Error = h.text(s.Reason), h.text(s.Error)
+		for i, o := range s.Outputs {
+			s.Outputs[i].Name = h.value(o.Name)
+		}
 		h.all(s.Tail)
 		h.all(s.Warnings)
 	}

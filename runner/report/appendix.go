@@ -184,6 +184,9 @@ func (a *appendix) experiment(id string, e artifacts.Experiment) {
 		if peak := x.peak(); peak > 0 {
 			needs = append(needs, size(peak)+" of memory used by a step at its peak")
 		}
+		if disk := x.disk(); disk > 0 {
+			needs = append(needs, size(disk)+" of disk taken by what its steps left")
+		}
 	}
 	if e.Exclusive {
 		needs = append(needs, "a machine on which nothing else runs")
@@ -235,6 +238,15 @@ func (e *Experiment) peak() uint64 {
 		most = max(most, s.MaxRSS)
 	}
 	return most
+}
+
+// disk is what all steps of an experiment left on disk, in bytes.
+func (e *Experiment) disk() uint64 {
+	var sum uint64
+	for _, s := range e.Steps {
+		sum += s.Disk
+	}
+	return sum
 }
 
 func number(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }

@@ -115,6 +115,7 @@ type provenanceView struct {
 	Facts      []Fact
 	Sources    *captioned
 	Parameters *captioned
+	Outputs    *captioned
 }
 
 // The most steps that the page lists, and that it lists without folding.
@@ -537,7 +538,7 @@ func (v *pageView) environment(r *Run) {
 	}
 	for _, a := range r.Artifacts {
 		p := provenanceView{Artifact: a.Title}
-		for _, f := range []Fact{{"Artifact", a.Artifact}, {"Paper", paper(a.PlannedArtifact)}, {"Licence", a.License}, {"Manifest, SHA-256", a.Manifest}} {
+		for _, f := range []Fact{{"Artifact", a.Artifact}, {"Paper", paper(a.PlannedArtifact)}, {"Licence", a.License}, {"Manifest, SHA-256", a.Manifest}, {"Repository", joinNonEmpty(", ", a.Commit, prefixed("tracked files ", a.State))}} {
 			if f.Value != "" {
 				p.Facts = append(p.Facts, f)
 			}
@@ -548,7 +549,7 @@ func (v *pageView) environment(r *Run) {
 			for _, s := range a.Sources {
 				pin := s.Pin
 				if pin == "" {
-					pin = "not pinned"
+					pin = joinNonEmpty(", ", "not pinned", prefixed("files ", s.Tree))
 				}
 				t.Rows = append(t.Rows, []string{s.Name, s.From, pin})
 			}
@@ -569,6 +570,21 @@ func (v *pageView) environment(r *Run) {
 		}
 		if len(t.Rows) > 0 {
 			p.Parameters = &t
+		}
+		out := captioned{Caption: "files that steps of " + a.Artifact + " left"}
+		out.Head, out.Numeric = []string{"step", "file", "bytes", "SHA-256"}, []bool{false, false, true, false}
+		for _, e := range a.Experiments {
+			for _, s := range e.Steps {
+				for _, o := range s.Outputs {
+					out.Rows = append(out.Rows, []string{s.ID, o.Name, fmt.Sprint(o.Bytes), o.SHA256})
+				}
+			}
+		}
+		if len(out.Rows) > 0 {
+			if len(out.Rows) > mostSteps {
+				out.Left, out.Rows = len(out.Rows)-mostSteps, out.Rows[:mostSteps]
+			}
+			p.Outputs = &out
 		}
 		v.Provenance = append(v.Provenance, p)
 	}

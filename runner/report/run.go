@@ -230,7 +230,7 @@ func (b *builder) take(e event.Event) {
 	case event.StepReused:
 		s := b.step(p.Step)
 		s.State, s.From, s.Node, s.Log, s.Started, s.Ended = reused, p.From, p.Host, p.Log, e.Time, e.Time
-		s.Seconds, s.StepFinished.Observations = p.Seconds, p.Observations
+		s.Seconds, s.StepFinished.Observations, s.Made = p.Seconds, p.Observations, p.Made
 	case event.StepFinished:
 		s := b.step(p.Step)
 		s.State, s.StepFinished, s.Ended = string(p.Status), p, e.Time
@@ -443,20 +443,21 @@ func plural(n int, thing string) string {
 // at any time.
 func (r *Run) MarshalJSON() ([]byte, error) {
 	type step struct {
-		Step     string     `json:"step"`
-		State    string     `json:"state"`
-		Node     string     `json:"node,omitempty"`
-		From     string     `json:"from,omitempty"`
-		Reason   string     `json:"reason,omitempty"`
-		Started  *time.Time `json:"started,omitempty"`
-		Seconds  float64    `json:"seconds"`
-		User     float64    `json:"user_seconds"`
-		Sys      float64    `json:"sys_seconds"`
-		MaxRSS   uint64     `json:"max_rss_bytes"`
-		Class    string     `json:"class,omitempty"`
-		Error    string     `json:"error,omitempty"`
-		Tail     []string   `json:"tail,omitempty"`
-		Warnings []string   `json:"warnings,omitempty"`
+		Step    string     `json:"step"`
+		State   string     `json:"state"`
+		Node    string     `json:"node,omitempty"`
+		From    string     `json:"from,omitempty"`
+		Reason  string     `json:"reason,omitempty"`
+		Started *time.Time `json:"started,omitempty"`
+		Seconds float64    `json:"seconds"`
+		User    float64    `json:"user_seconds"`
+		Sys     float64    `json:"sys_seconds"`
+		MaxRSS  uint64     `json:"max_rss_bytes"`
+		event.Made
+		Class    string   `json:"class,omitempty"`
+		Error    string   `json:"error,omitempty"`
+		Tail     []string `json:"tail,omitempty"`
+		Warnings []string `json:"warnings,omitempty"`
 	}
 	type experiment struct {
 		Experiment   string               `json:"experiment"`
@@ -506,7 +507,7 @@ func (r *Run) MarshalJSON() ([]byte, error) {
 			for _, s := range e.Steps {
 				w := step{
 					Step: s.ID, State: s.State, Node: s.Node, From: s.From, Reason: s.Reason, Seconds: s.Seconds, User: s.UserSeconds,
-					Sys: s.SysSeconds, MaxRSS: s.MaxRSS, Class: string(s.Class), Error: s.Error, Tail: s.Tail, Warnings: s.Warnings,
+					Sys: s.SysSeconds, MaxRSS: s.MaxRSS, Made: s.Made, Class: string(s.Class), Error: s.Error, Tail: s.Tail, Warnings: s.Warnings,
 				}
 				if !s.Started.IsZero() {
 					w.Started = &s.Started

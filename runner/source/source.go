@@ -21,6 +21,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"reprise/artifacts"
+	"reprise/runner/store"
 )
 
 // Cache is a folder of fetched sources.
@@ -50,38 +51,48 @@ func localPath(m *artifacts.Manifest, s artifacts.Source) (string, error) {
 	return filepath.Abs(filepath.Join(m.Dir, s.Path))
 }
 
-// Key digests the files of a path source: names and contents, in order.
+// Key digests the files of a path source as store.DigestTree does.
 func Key(m *artifacts.Manifest, s artifacts.Source) (string, error) {
 	root, err := localPath(m, s)
 	if err != nil {
 		return "", err
 	}
-	h := sha256.New()
-	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && d.Name() == ".git" {
-			return filepath.SkipDir
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		sum, err := fileDigest(file)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d:%s%s", len(rel), rel, sum)
-		return nil
-	})
+	sum, _, err := store.DigestTree(root)
+	return sum, err
+}
+
+// Repository says at which commit the git repository is that a folder lies in, and
+// whether its tracked files are "clean" or "changed" since; "" where that is not
+// known: there is no repository, or it is too large to look through before a run.
+func Repository(folder string) (commit, state string) {
+	const mostFiles = 20_000
+	repo, err := git.PlainOpenWithOptions(folder, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if err != nil {
-		return "", err
+		return "", ""
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	head, err := repo.Head()
+	if err != nil {
+		return "", ""
+	}
+	commit = head.Hash().String()
+	index, err := repo.Storer.Index()
+	if err != nil || len(index.Entries) > mostFiles {
+		return commit, ""
+	}
+	tree, err := repo.Worktree()
+	if err != nil {
+		return commit, "" // bare
+	}
+	files, err := tree.Status()
+	if err != nil {
+		return commit, ""
+	}
+	for _, f := range files {
+		if f.Worktree != git.Untracked && (f.Worktree != git.Unmodified || f.Staging != git.Unmodified) {
+			return commit, "changed"
+		}
+	}
+	return commit, "clean"
 }
 
 // ListingKey digests the names and sizes of the files below a folder: what a
@@ -107,19 +118,6 @@ func ListingKey(root string) (string, error) {
 		return nil
 	})
 	if err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func fileDigest(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -128,3 +128,37 @@ func TestListingKeyFollowsNamesAndSizes(t *testing.T) {
 	_, err = ListingKey(filepath.Join(dir, "missing"))
 	require.Error(t, err)
 }
+
+func TestRepository(t *testing.T) {
+	dir := t.TempDir()
+	commit, state := Repository(dir)
+	require.Equal(t, "", commit+state, "no repository")
+
+	repo, err := git.PlainInit(dir, false)
+	require.NoError(t, err)
+	commit, state = Repository(dir)
+	require.Equal(t, "", commit+state, "no commit")
+
+	inside := filepath.Join(dir, "a", "b")
+	require.NoError(t, os.MkdirAll(inside, 0o755))
+	file := filepath.Join(inside, "artifact.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("one"), 0o600))
+	tree, err := repo.Worktree()
+	require.NoError(t, err)
+	_, err = tree.Add("a/b/artifact.yaml")
+	require.NoError(t, err)
+	hash, err := tree.Commit("x", &git.CommitOptions{Author: &object.Signature{Name: "n", Email: "e", When: time.Unix(0, 0)}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "untracked"), nil, 0o600))
+	commit, state = Repository(inside)
+	require.Equal(t, hash.String(), commit)
+	require.Equal(t, "clean", state, "what is not tracked does not count")
+
+	require.NoError(t, os.WriteFile(file, []byte("two"), 0o600))
+	_, state = Repository(inside)
+	require.Equal(t, "changed", state)
+	_, err = tree.Add("a/b/artifact.yaml")
+	require.NoError(t, err)
+	_, state = Repository(inside)
+	require.Equal(t, "changed", state, "staged only")
+}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -106,4 +108,58 @@ func (s *Store) syncTree(dir string) error {
 		err = s.fs.Sync(folders[i])
 	}
 	return err
+}
+
+// DigestTree digests a file, or the names and contents of the files below a folder
+// in their order, whatever git keeps of its own left out, and adds up their bytes.
+func DigestTree(root string) (sum string, bytes int64, err error) {
+	h := sha256.New()
+	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		sum, n, err := DigestFile(file)
+		if err != nil {
+			return err
+		}
+		bytes += n
+		fmt.Fprintf(h, "%d:%s%s", len(rel), rel, sum)
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), bytes, err
+}
+
+// DigestFile gives the SHA-256 of a file in hexadecimal, and its bytes.
+func DigestFile(path string) (sum string, bytes int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	bytes, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), bytes, err
+}
+
+// folderBytes adds up the files below a folder, as far as they can be seen.
+func folderBytes(root string) (bytes uint64) {
+	_ = filepath.WalkDir(root, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, bad := d.Info(); bad == nil {
+				bytes += uint64(info.Size())
+			}
+		}
+		return nil
+	})
+	return bytes
 }

@@ -200,6 +200,28 @@ func (a *Attempt) Ran(nodeName string, machine node.Machine) {
 // Warn keeps a warning on the conditions of the attempt with its result.
 func (a *Attempt) Warn(text string) { a.record.Warnings = append(a.record.Warnings, text) }
 
+// Left digests the declared outputs, paths inside the working folder, and keeps
+// that with the result.
+func (a *Attempt) Left(outputs []string) error {
+	for _, name := range outputs {
+		path := filepath.Join(a.Work, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		o := node.Output{Name: name, Folder: info.IsDir()}
+		digest := DigestFile
+		if o.Folder {
+			digest = DigestTree
+		}
+		if o.SHA256, o.Bytes, err = digest(path); err != nil {
+			return fmt.Errorf("output %s: %w", name, err)
+		}
+		a.record.Outputs = append(a.record.Outputs, o)
+	}
+	return nil
+}
+
 // Done stores the attempt as the result for its key.
 func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	r, err := a.done(usage, observations, lines)
@@ -208,6 +230,7 @@ func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Resul
 
 func (a *Attempt) done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)
+	a.record.Disk = folderBytes(a.Dir) + uint64(len(observations))
 	data, err := json.MarshalIndent(a.record, "", "  ")
 	if err != nil {
 		return nil, err

@@ -72,17 +72,19 @@ func Key(parts []Part) string {
 
 // Result is the record of a finished step.
 type Result struct {
-	Step     string       `json:"step"`
-	Key      string       `json:"key"`
-	Parts    []Part       `json:"parts"`
-	Run      string       `json:"run"` // that measured it
-	Node     string       `json:"node"`
-	Machine  node.Machine `json:"machine"`
-	Started  time.Time    `json:"started"`
-	Usage    node.Usage   `json:"usage"`
-	Lines    int          `json:"observations"`
-	Checksum string       `json:"observations_sha256"`
-	Warnings []string     `json:"warnings,omitempty"` // on the conditions it was measured under
+	Step     string        `json:"step"`
+	Key      string        `json:"key"`
+	Parts    []Part        `json:"parts"`
+	Run      string        `json:"run"` // that measured it
+	Node     string        `json:"node"`
+	Machine  node.Machine  `json:"machine"`
+	Started  time.Time     `json:"started"`
+	Usage    node.Usage    `json:"usage"`
+	Lines    int           `json:"observations"`
+	Checksum string        `json:"observations_sha256"`
+	Warnings []string      `json:"warnings,omitempty"` // on the conditions it was measured under
+	Outputs  []node.Output `json:"outputs,omitempty"`
+	Disk     uint64        `json:"disk_bytes,omitempty"` // of its folder
 	// Dir is where the result stands; it is not part of the record.
 	Dir string `json:"-"`
 }

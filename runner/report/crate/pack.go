@@ -287,6 +287,14 @@ func (p *packer) action(x *report.Experiment, s *report.Step, instrument string,
 		results = append(results, p.file(name+".stderr.txt", []byte(strings.Join(s.Tail, "\n")+"\n"), entity{
 			"name": "end of the standard error of " + s.ID, "encodingFormat": "text/plain"}))
 	}
+	for _, o := range s.Outputs {
+		e := entity{"@type": "CreativeWork", "name": o.Name, "sha256": o.SHA256, "contentSize": fmt.Sprint(o.Bytes),
+			"description": "left by the step; not packed"}
+		if o.Folder {
+			e["description"] = "a folder left by the step; not packed; its digest is that of names and contents"
+		}
+		results = append(results, p.put("#output-"+fileName.ReplaceAllString(s.ID+"/"+o.Name, "-"), e))
+	}
 	for _, key := range slices.Sorted(maps.Keys(x.Params)) {
 		objects = append(objects, p.parameter(key, x.Params[key])...)
 	}
@@ -321,7 +329,7 @@ func (p *packer) action(x *report.Experiment, s *report.Step, instrument string,
 	for _, u := range []struct {
 		id, unit string
 		value    float64
-	}{{"wall_seconds", "SEC", s.Seconds}, {"user_seconds", "SEC", s.UserSeconds}, {"system_seconds", "SEC", s.SysSeconds}, {"max_rss_bytes", "AD", float64(s.MaxRSS)}} {
+	}{{"wall_seconds", "SEC", s.Seconds}, {"user_seconds", "SEC", s.UserSeconds}, {"system_seconds", "SEC", s.SysSeconds}, {"max_rss_bytes", "AD", float64(s.MaxRSS)}, {"disk_bytes", "AD", float64(s.Disk)}} {
 		if u.value > 0 {
 			usage = append(usage, p.put(fmt.Sprintf("#usage-%s-%s", u.id, p.uuid(s.ID)[9:]), entity{
 				"@type": "PropertyValue", "name": u.id, "propertyID": "#" + u.id, "unitCode": u.unit, "value": fmt.Sprint(u.value)}))
@@ -341,10 +349,20 @@ func (p *packer) parameter(name, value string) []string {
 // sources are what the artifact's steps were made from.
 func (p *packer) sources(a *report.Artifact) []string {
 	var ids []string
+	if a.Commit != "" {
+		e := entity{"@type": "SoftwareSourceCode", "name": "repository of " + a.Artifact + "'s manifest", "version": a.Commit}
+		if a.State != "" {
+			e["description"] = "its tracked files were " + a.State
+		}
+		ids = append(ids, p.put("#repository-"+a.Artifact, e))
+	}
 	for _, s := range a.Sources {
 		e := entity{"@type": "SoftwareSourceCode", "name": s.Name, "codeRepository": s.From}
-		if s.Pin != "" {
+		switch {
+		case s.Pin != "":
 			e["version"] = s.Pin
+		case s.Tree != "":
+			e["sha256"], e["description"] = s.Tree, "its digest is that of the names and contents of its files"
 		}
 		id := s.From
 		if !strings.Contains(id, "://") {
@@ -391,6 +409,7 @@ func (p *packer) provenance() ([]byte, error) {
 		Name   string            `json:"name,omitempty"`
 		URI    string            `json:"uri,omitempty"`
 		Digest map[string]string `json:"digest,omitempty"`
+		Notes  map[string]string `json:"annotations,omitempty"`
 	}
 	var made, from []descriptor
 	for _, f := range p.crate.Files {
@@ -402,10 +421,29 @@ func (p *packer) provenance() ([]byte, error) {
 		}
 	}
 	for _, a := range p.run.Artifacts {
+		if a.Commit != "" {
+			d := descriptor{Name: a.Artifact + "/repository", Digest: map[string]string{"gitCommit": a.Commit}}
+			if a.State != "" {
+				d.Notes = map[string]string{"trackedFiles": a.State}
+			}
+			from = append(from, d)
+		}
+		for _, x := range a.Experiments {
+			for _, s := range x.Steps {
+				for _, o := range s.Outputs {
+					if !o.Folder {
+						made = append(made, descriptor{Name: s.ID + "/" + o.Name, Digest: map[string]string{"sha256": o.SHA256}})
+					}
+				}
+			}
+		}
 		for _, s := range a.Sources {
 			d := descriptor{Name: a.Artifact + "/" + s.Name, URI: s.From}
 			if !strings.Contains(d.URI, ":") {
 				d.URI = "file:" + d.URI // relative to the manifest
+			}
+			if s.Tree != "" {
+				d.Notes = map[string]string{"treeSHA256": s.Tree}
 			}
 			switch len(s.Pin) {
 			case 40:
