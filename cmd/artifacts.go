@@ -6,5 +6,6 @@ import (
 	_ "reprise/artifacts/glogue"
 	_ "reprise/artifacts/heimdall"
 	_ "reprise/artifacts/jobprofile"
+	_ "reprise/artifacts/mlworkload"
 	_ "reprise/artifacts/wearlevel"
 )

@@ -28,6 +28,7 @@ func Seasonal(perDay int, exposure []float64) []Forecaster {
 			return f, nil
 		}
 	}
+	flat := slices.Repeat([]float64{1}, len(exposure))
 	return []Forecaster{
 		{"persistence", back(1)},
 		{"yesterday", back(perDay)},
@@ -43,15 +44,19 @@ func Seasonal(perDay int, exposure []float64) []Forecaster {
 		}},
 		{"seasonal-median", func(x []float64, from int) ([]float64, error) { return seasonalMedian(x, from, perDay), nil }},
 		{"level", func(x []float64, from int) ([]float64, error) { return level(x, exposure, from), nil }},
-		{"mmpp", func(x []float64, from int) ([]float64, error) {
-			m, err := ChooseMMPP(x[:from], exposure[:from], 6)
-			if err != nil {
-				return nil, err
-			}
-			expected, _ := m.Ahead(x, exposure)
-			return expected[from:], nil
-		}},
+		{"mmpp", func(x []float64, from int) ([]float64, error) { return modulated(x, flat, from) }},
+		{"seasonal-mmpp", func(x []float64, from int) ([]float64, error) { return modulated(x, exposure, from) }},
 	}
+}
+
+// modulated foretells by a Markov-modulated process.
+func modulated(x, exposure []float64, from int) ([]float64, error) {
+	m, err := ChooseMMPP(x[:from], exposure[:from], 6)
+	if err != nil {
+		return nil, err
+	}
+	expected, _ := m.Ahead(x, exposure)
+	return expected[from:], nil
 }
 
 // seasonalMedian is the median of the same hour of the same day of earlier
@@ -106,14 +111,15 @@ func MAE(forecast, truth []float64) float64 {
 	return stats.Mean(errors)
 }
 
-// Exposure is, for slots of a length from a midnight before the log's first
-// submission on, as Counts has them, the season's clock time over theirs.
-func (s *Season) Exposure(l *Log, slot float64, slots int) []float64 {
+// Exposure is, for successive slots of a length from the midnight before the
+// log's first submission on, as Counts has them, the season's clock time over
+// theirs.
+func (s *Season) Exposure(slot float64, slots int) []float64 {
 	e := make([]float64, slots)
-	from := -l.midnight()
+	midnight := -math.Mod(s.Start, 24*hour)
 	for i := range e {
-		at := from + float64(i)*slot
+		at := midnight + float64(i)*slot
 		e[i] = max((s.Clock(at+slot)-s.Clock(at))/slot, 1e-6)
 	}
-	return slices.Clip(e)
+	return e
 }

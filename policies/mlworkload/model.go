@@ -78,7 +78,7 @@ func FitModel(l *Log, modulated bool, rng *rand.Rand) (*Model, error) {
 	var err error
 	if modulated {
 		counts := l.slots(Slot)
-		if m.MMPP, err = ChooseMMPP(counts, m.Season.Exposure(l, Slot, len(counts)), 6); err != nil {
+		if m.MMPP, err = ChooseMMPP(counts, m.Season.Exposure(Slot, len(counts)), 6); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Name, err)
 		}
 	} else {
@@ -178,20 +178,23 @@ func (l *Log) slots(slot float64) []float64 {
 	return l.Counts(time.Duration(slot * float64(time.Second)))
 }
 
-// Generate makes a log that begins at an instant and spans a time, s. Times
-// are whole multiples of tick, s, and as they are where it is 0.
-func (m *Model) Generate(like *Log, span, tick float64, rng *rand.Rand) *Log {
-	l := &Log{Name: "generated", Format: "generated", Origin: like.Origin, Zoned: like.Zoned, Tick: tick}
+// Generate makes a log that begins at an instant of another, which gives the
+// hour of the week, the zone and the clock's tick, and spans a time, s.
+func (m *Model) Generate(like *Log, from, span float64, rng *rand.Rand) *Log {
+	l := &Log{Name: "generated", Format: "generated", Zoned: like.Zoned, Tick: like.Tick}
+	if !like.Origin.IsZero() {
+		l.Origin = like.At(from)
+	}
 	weights := make([]float64, len(m.Classes))
 	for i, c := range m.Classes {
 		weights[i] = c.Weight
 	}
 	season := m.Season
-	season.Start = like.weekTime(0)
+	season.Start = like.weekTime(from)
 	add := func(at float64) {
 		c := &m.Classes[choose(weights, rng)]
-		j := Job{Submit: cut(at, tick), Duration: max(tick, round(fit.Draw(c.Durations, rng), tick)), GPUs: c.GPUs, Share: c.Share, VC: c.VC, Wait: math.NaN(), Residence: math.NaN()}
-		l.Jobs = append(l.Jobs, j)
+		l.Jobs = append(l.Jobs, Job{Submit: cut(at, l.Tick), Duration: max(l.Tick, round(fit.Draw(c.Durations, rng), l.Tick)),
+			GPUs: c.GPUs, Share: c.Share, VC: c.VC, Wait: math.NaN(), Residence: math.NaN()})
 	}
 	if m.MMPP == nil {
 		clock := 0.0
@@ -199,18 +202,17 @@ func (m *Model) Generate(like *Log, span, tick float64, rng *rand.Rand) *Log {
 			clock += fit.Draw(m.Gaps, rng)
 			at := season.Time(clock)
 			if !(at <= span) {
-				break
+				return l
 			}
 			add(at)
 		}
-		return l
 	}
-	from := -like.midnight()
-	exposure := season.Exposure(like, Slot, int((span-from)/Slot)+1)
+	midnight := -math.Mod(season.Start, 24*hour)
+	exposure := season.Exposure(Slot, int((span-midnight)/Slot)+1)
 	for slot, n := range m.MMPP.Draw(exposure, rng) {
 		times := make([]float64, n)
 		for i := range times {
-			times[i] = from + (float64(slot)+rng.Float64())*Slot
+			times[i] = midnight + (float64(slot)+rng.Float64())*Slot
 		}
 		slices.Sort(times)
 		for _, at := range times {

@@ -19,15 +19,14 @@ import (
 // officeHours is a season with ten times as many jobs on working days from 9
 // to 17.
 func officeHours() Season {
-	var s Season
-	for h := range s.Weights {
-		s.Weights[h] = 1
+	var rates [hoursOfWeek]float64
+	for h := range rates {
+		rates[h] = 1
 		if h < 5*24 && h%24 >= 9 && h%24 < 17 {
-			s.Weights[h] = 10
+			rates[h] = 10
 		}
 	}
-	s.normalise()
-	return s
+	return NewSeason(rates)
 }
 
 func TestSeason(t *testing.T) {
@@ -41,8 +40,8 @@ func TestSeason(t *testing.T) {
 	}
 	// Poisson arrivals on the season's clock: the profile comes back.
 	m := Model{Season: s, Gaps: distuv.Exponential{Rate: 0.01}, Classes: []Class{{GPUs: 1, Share: 1, Weight: 1, Durations: distuv.Exponential{Rate: 1}}}}
-	like := &Log{Origin: time.Date(2024, 1, 3, 0, 1, 40, 0, time.UTC)}
-	l := m.Generate(like, 30*week, 1, rng)
+	like := &Log{Tick: 1, Origin: time.Date(2024, 1, 3, 0, 1, 40, 0, time.UTC)}
+	l := m.Generate(like, 0, 30*week, rng)
 	got := FitSeason(l)
 	for h, w := range s.Weights {
 		require.InEpsilon(t, w, got.Weights[h], 0.45, h)
@@ -169,8 +168,8 @@ func TestModel(t *testing.T) {
 			truth.MMPP = switching()
 			truth.MMPP.Rates = []float64{0.5, 6}
 		}
-		like := &Log{Origin: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Zoned: true}
-		l := truth.Generate(like, 4*week, 1, rng)
+		like := &Log{Tick: 1, Origin: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Zoned: true}
+		l := truth.Generate(like, 0, 4*week, rng)
 		m, err := FitModel(l, modulated, rng)
 		require.NoError(t, err)
 		require.Len(t, m.Classes, 3)
@@ -178,7 +177,7 @@ func TestModel(t *testing.T) {
 			require.Equal(t, []any{c.VC, c.GPUs}, []any{m.Classes[i].VC, m.Classes[i].GPUs})
 			require.InDelta(t, c.Weight, m.Classes[i].Weight, 0.02)
 		}
-		again := m.Generate(like, 4*week, 1, rng)
+		again := m.Generate(like, 0, 4*week, rng)
 		require.InEpsilon(t, len(l.Jobs), len(again.Jobs), 0.2)
 		require.Less(t, KSDistance(l.Durations(), again.Durations()), 0.04)
 		require.Less(t, KSDistance(l.JitteredGaps(rng), again.JitteredGaps(rng)), 0.06)

@@ -96,16 +96,13 @@ type Options struct {
 	Columns map[Role]string
 }
 
-// ParseColumns reads a list such as submit=created,duration=run_s.
-func ParseColumns(text string) (map[Role]string, error) {
+// ParseColumns reads a list such as submit=created and duration=run_s.
+func ParseColumns(list []string) (map[Role]string, error) {
 	columns := map[Role]string{}
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
+	for _, part := range list {
 		role, name, ok := strings.Cut(part, "=")
 		if !ok || !slices.Contains(Roles, Role(role)) {
-			return nil, fmt.Errorf("columns %q: want ROLE=COLUMN,… with roles %s", part, roleList())
+			return nil, fmt.Errorf("columns %q: want ROLE=COLUMN with a role of %s", part, roleList())
 		}
 		columns[Role(role)] = name
 	}

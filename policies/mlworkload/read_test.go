@@ -142,8 +142,8 @@ func TestErrors(t *testing.T) {
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorAs(t, err, new(*FormatError), name)
 	}
-	_, err := ParseColumns("submit=a,when=b")
-	require.ErrorContains(t, err, `columns "when=b": want ROLE=COLUMN,… with roles submit, start`)
+	_, err := ParseColumns([]string{"submit=a", "when=b"})
+	require.ErrorContains(t, err, `columns "when=b": want ROLE=COLUMN with a role of submit, start`)
 }
 
 func TestCleaning(t *testing.T) {

@@ -55,6 +55,13 @@ func FitSeason(l *Log) Season {
 	return s
 }
 
+// NewSeason is the season of rates by hour of the week, of any mean.
+func NewSeason(rates [hoursOfWeek]float64) Season {
+	s := Season{Weights: rates}
+	s.normalise()
+	return s
+}
+
 func (s *Season) normalise() {
 	total := 0.0
 	for _, w := range s.Weights {

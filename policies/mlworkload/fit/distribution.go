@@ -63,7 +63,7 @@ func (m Mixture) Quantile(p float64) float64 {
 	low, high := math.Inf(1), 0.0
 	for i, d := range m.Parts {
 		if m.Weights[i] > 0 {
-			q := d.Quantile(p)
+			q := quantile(d, p)
 			low, high = min(low, q), max(high, q)
 		}
 	}
@@ -85,13 +85,25 @@ func (m Mixture) Quantile(p float64) float64 {
 	return high
 }
 
+// quantile is d's, with gamma distributions' leading term where the library's
+// inverse fails, near 0.
+func quantile(d Distribution, p float64) float64 {
+	if g, is := d.(distuv.Gamma); is && p > 0 {
+		norm, _ := math.Lgamma(g.Alpha + 1)
+		if x := math.Exp((math.Log(p) + norm) / g.Alpha); x < 1e-6 {
+			return x / g.Beta
+		}
+	}
+	return d.Quantile(p)
+}
+
 // logOf is the distribution of values whose natural logarithm has another one.
 type logOf struct{ of Distribution }
 
 func (l logOf) CDF(x float64) float64      { return l.of.CDF(math.Log(x)) }
 func (l logOf) Survival(x float64) float64 { return l.of.Survival(math.Log(x)) }
 func (l logOf) LogProb(x float64) float64  { return l.of.LogProb(math.Log(x)) - math.Log(x) }
-func (l logOf) Quantile(p float64) float64 { return math.Exp(l.of.Quantile(p)) }
+func (l logOf) Quantile(p float64) float64 { return math.Exp(quantile(l.of, p)) }
 
 // Mean is the moment generating function of gamma distributions at 1.
 func (l logOf) Mean() float64 {

@@ -138,6 +138,12 @@ func TestDistributions(t *testing.T) {
 		x := Sample(d, 20_000, rand.New(rand.NewPCG(5, 5)))
 		require.Greater(t, KolmogorovP(Measure(d, x).KS, len(x)), 1e-3, name)
 	}
+	for _, shape := range []float64{0.1, 0.3, 2} {
+		d := distuv.Gamma{Alpha: shape, Beta: 1e-5}
+		for _, p := range []float64{1e-6, 1e-4, 0.01, 0.5} {
+			require.InEpsilon(t, p, d.CDF(quantile(d, p)), 0.05, "%v %v", shape, p)
+		}
+	}
 	require.InDelta(t, 0.5+15+1000, truths["hyper-exponential-3"].Mean(), 1e-9)
 	require.InDelta(t, math.Pow(2.0/(2-1), 3), logOf{distuv.Gamma{Alpha: 3, Beta: 2}}.Mean(), 1e-9)
 	require.True(t, math.IsInf(logOf{distuv.Gamma{Alpha: 3, Beta: 1}}.Mean(), 1))

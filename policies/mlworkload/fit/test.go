@@ -168,7 +168,7 @@ func quantileDistance(d Distribution, x []float64, of func(float64) float64) flo
 	v := slices.Sorted(slices.Values(x))
 	s := 0.0
 	for i, value := range v {
-		s += math.Abs(of(value) - of(d.Quantile((float64(i)+0.5)/float64(len(v)))))
+		s += math.Abs(of(value) - of(quantile(d, (float64(i)+0.5)/float64(len(v)))))
 	}
 	return s / float64(len(v))
 }
