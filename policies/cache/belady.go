@@ -1,7 +1,5 @@
 package cache
 
-import "math"
-
 var beladySpec = Spec{
 	Name:   "belady",
 	Doc:    "Belady's MIN: evicts what is requested again last; with sizes ignored no policy misses less",
@@ -19,8 +17,9 @@ type belady struct {
 
 func (p *belady) Foresee(next []uint32) { p.next = next }
 
-// rank is lower the later the next request to the object of this one.
-func (p *belady) rank() float64 { return -float64(p.next[p.now-1]) }
+// rank is lower the later the next request to the object of this one, 1 if
+// there is none.
+func (p *belady) rank() float64 { return float64(never - p.next[p.now-1] + 1) }
 
 func (p *belady) Find(k Key) Handle {
 	p.now++
@@ -36,7 +35,7 @@ func (p *belady) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		h := p.heap[0].h
+		h := p.first()
 		p.leave(h)
 		p.evicted(h)
 	}
@@ -45,5 +44,5 @@ func (p *belady) Insert(k Key, size uint32, origin Origin) Handle {
 	return h
 }
 
-// Demote ranks h as if it were never requested again.
-func (p *belady) Demote(h Handle) { p.rerank(h, math.Inf(-1), p.now) }
+// Demote ranks h below what is never requested again.
+func (p *belady) Demote(h Handle) { p.rerank(h, 0, p.now) }

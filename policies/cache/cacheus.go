@@ -203,7 +203,7 @@ func (p *cacheus) oldestFresh() Handle {
 
 func (p *cacheus) evict() {
 	p.learning.start(p.resident)
-	oldest, rarest := p.oldestFresh(), p.heap[0].h
+	oldest, rarest := p.oldestFresh(), p.first()
 	h, expert := oldest, byRecency
 	if oldest != rarest && float64(p.random.next()>>11)/(1<<53) >= p.weight[byRecency] {
 		h, expert = rarest, byFrequency

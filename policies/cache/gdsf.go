@@ -1,5 +1,7 @@
 package cache
 
+import "math"
+
 var gdsfSpec = Spec{
 	Name:   "gdsf",
 	Doc:    "GreedyDual-Size-Frequency: favours objects that are small and often used; what was kept long ages",
@@ -47,8 +49,8 @@ func (p *gdsf) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		h := p.heap[0].h
-		p.age = p.heap[0].rank
+		h := p.first()
+		p.age = math.Float64frombits(p.heap[0].rank)
 		p.leave(h)
 		p.evicted(h)
 	}
