@@ -76,3 +76,31 @@ func TestPassedCount(t *testing.T) {
 		require.Equal(t, uint64(0x1122_3344_5566_7700), b.tags&tagBits)
 	}
 }
+
+// Counters that outgrow 16 bits, dense and sparse, against a map.
+func TestCountingBloom(t *testing.T) {
+	for _, dense := range []bool{true, false} {
+		rng := rand.New(rand.NewPCG(15, 15))
+		b := newCountingBloom(20, 0.001)
+		if !dense {
+			b.dense, b.sparse = nil, make([]uint64, 1<<12)
+		}
+		ref := &refBloom{n: b.n, counts: map[uint64]uint32{}}
+		for step := range 400_000 {
+			id := rng.Uint64N(3)
+			b.add(id)
+			ref.add(id)
+			if step%150_000 == 0 {
+				b.halve()
+				ref.halve()
+			}
+			if step%1000 == 0 || step > 399_000 {
+				for id := range uint64(9) {
+					var at counters
+					b.locate(id, &at)
+					require.Equal(t, ref.estimate(id), b.estimateAt(&at), "step %d", step)
+				}
+			}
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package cache
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 var lhdSpec = Spec{
 	Name: "lhd",
@@ -14,21 +17,30 @@ var lhdSpec = Spec{
 	},
 	new: func(c Config) Policy {
 		p := &lhd{sampled: sampled[lhdObject]{store: newStore(c.Capacity, 0), random: lcg(c.Seed)},
-			samples: c.whole("samples"), interval: c.whole("interval"), recent: make([]uint64, c.whole("admissions")),
+			samples: c.whole("samples"), interval: c.whole("interval"), recent: make([]admission, c.whole("admissions")),
 			shift: 10, budget: c.Capacity / 100}
 		for i := range p.classes {
 			class := &p.classes[i]
 			class.hits, class.evictions = make([]float64, lhdAges), make([]float64, lhdAges)
-			class.density = make([]float64, lhdAges)
-			for age := range class.density {
-				// Like LRU and a little like GDSF until something has been learnt.
-				class.density[age] = float64(i+1) / float64(age+1)
-			}
+			class.density = lhdPrior()[i]
 		}
 		p.left = p.interval
 		return p
 	},
 }
+
+// lhdPrior is how dense hits are taken to be until something has been learnt:
+// like LRU and a little like GDSF.
+var lhdPrior = sync.OnceValue(func() (prior [lhdClasses][]float64) {
+	for i := range prior {
+		prior[i] = make([]float64, lhdAges)
+		for age := range prior[i][:lhdAges-1] {
+			prior[i][age] = float64(i+1) / float64(age+1)
+		}
+		prior[i][lhdAges-1] = math.Inf(-1)
+	}
+	return prior
+})
 
 const (
 	lhdAges    = 20_000
@@ -43,20 +55,27 @@ const (
 )
 
 type lhdObject struct {
-	time       uint32 // of the last use
-	last, prev uint16 // ages at the last two hits, in steps
+	time  uint32 // of the last use
+	last  uint16 // age at the last hit, in steps
+	class uint8  // by the ages at the last two
+	// explorer: it is to stay until it is hit, for learning.
+	explorer bool
 }
-
-// flagExplorer marks an object that is to stay until it is hit, for learning.
-const flagExplorer = flagPolicy
 
 type lhdClass struct{ hits, evictions, density []float64 }
 
-// lhd takes 12 bytes an object beyond the store, and 8 MB.
+// admission is an object that came in, and the handle that it got.
+type admission struct {
+	id uint64
+	h  Handle
+}
+
+// lhd takes 12 bytes an object beyond the store, and 8 MB, of which a third is
+// shared until something has been learnt.
 type lhd struct {
 	sampled[lhdObject]
 	samples  int
-	recent   []uint64 // ids of the latest admissions, a ring
+	recent   []admission // the latest, a ring
 	at       int
 	classes  [lhdClasses]lhdClass
 	shift    uint // of time into age
@@ -71,32 +90,28 @@ type lhd struct {
 
 func (p *lhd) age(o *lhdObject) int { return int(min((p.now-o.time)>>p.shift, lhdAges-1)) }
 
-// classOf puts objects whose last hits came soon together, doubling by class.
-func (p *lhd) classOf(o *lhdObject) *lhdClass {
-	age := uint32(o.last) + uint32(o.prev)
-	if age == 0 {
-		return &p.classes[lhdClasses-1]
-	}
-	class := 0
+// classOf puts objects whose last hits came soon together, doubling by class; age
+// is the sum of their ages then.
+func classOf(age uint32) uint8 {
+	class := uint8(0)
 	for age < lhdAges && class < lhdClasses-1 {
 		age <<= 1
 		class++
 	}
-	return &p.classes[class]
+	return class
 }
 
 // density is the rank of an object: the least goes.
 func (p *lhd) density(s *slot[lhdObject]) float64 {
 	o := &s.data
-	age := p.age(o)
-	if age == lhdAges-1 {
-		return math.Inf(-1)
-	}
-	d := p.classOf(o).density[age]
-	if p.nodes[s.h].flag&flagExplorer != 0 {
+	d := p.classes[o.class%lhdClasses].density[p.age(o)]
+	if o.explorer {
 		d++
 	}
-	return d / float64(max(p.sizeOf(s.h), 1))
+	if p.sizes == nil {
+		return d
+	}
+	return d / float64(max(p.sizes[s.h], 1))
 }
 
 func (p *lhd) tick() {
@@ -115,13 +130,12 @@ func (p *lhd) Find(k Key) Handle {
 	}
 	o := p.of(h)
 	age := p.age(o)
-	if n := &p.nodes[h]; n.flag&flagExplorer != 0 {
-		n.flag &^= flagExplorer
+	if o.explorer {
 		p.budget += int64(p.sizeOf(h))
 	} else {
-		p.classOf(o).hits[age]++
+		p.classes[o.class].hits[age]++
 	}
-	*o = lhdObject{time: p.now, last: uint16(age), prev: o.last}
+	*o = lhdObject{time: p.now, last: uint16(age), class: classOf(uint32(age) + uint32(o.last))}
 	return h
 }
 
@@ -132,10 +146,10 @@ func (p *lhd) Insert(k Key, size uint32, origin Origin) Handle {
 	for p.occupied+int64(size) > p.capacity {
 		h := p.victimOf()
 		o := p.of(h)
-		if p.nodes[h].flag&flagExplorer != 0 {
+		if o.explorer {
 			p.budget += int64(p.sizeOf(h))
 		} else {
-			p.classOf(o).evictions[p.age(o)]++
+			p.classes[o.class].evictions[p.age(o)]++
 		}
 		p.leave(h)
 		p.evicted(h)
@@ -144,11 +158,10 @@ func (p *lhd) Insert(k Key, size uint32, origin Origin) Handle {
 	explorer := p.random.next()>>32%lhdExplore == 0 && p.budget > 0 && p.lessons < lhdLessons
 	if explorer {
 		p.budget -= int64(size)
-		p.nodes[h].flag |= flagExplorer
 	}
-	p.enter(h, lhdObject{time: p.now, last: lhdAges, prev: lhdAges})
+	p.enter(h, lhdObject{time: p.now, last: lhdAges, class: classOf(2 * lhdAges), explorer: explorer})
 	if len(p.recent) > 0 {
-		p.recent[p.at%len(p.recent)] = k.ID
+		p.recent[p.at%len(p.recent)] = admission{k.ID, h}
 		p.at++
 	}
 	return h
@@ -159,18 +172,28 @@ func (p *lhd) victimOf() Handle {
 	if p.lessons <= lhdLessons {
 		samples = min(samples, 8)
 	}
-	best := p.least(samples, p.density)
 	if len(p.slots) <= samples {
-		return best
+		return p.least(samples, p.density)
 	}
-	low := p.density(&p.slots[p.nodes[best].next])
-	for i := range min(p.at, len(p.recent)) {
-		h := p.Peek(KeyOf(p.recent[i]))
-		if h == None {
-			continue
+	best, low := None, math.Inf(1)
+	for range samples {
+		s := &p.slots[p.draw()]
+		if d := p.density(s); d < low {
+			best, low = s.h, d
 		}
-		if d := p.density(&p.slots[p.nodes[h].next]); d < low {
-			best, low = h, d
+	}
+	for i := range min(p.at, len(p.recent)) {
+		a := &p.recent[i]
+		n := &p.nodes[a.h]
+		if n.flag&flagKnown == 0 || n.id() != a.id {
+			// It left, and may have come back.
+			if a.h = p.Peek(KeyOf(a.id)); a.h == None {
+				continue
+			}
+			n = &p.nodes[a.h]
+		}
+		if d := p.density(&p.slots[n.next]); d < low {
+			best, low = a.h, d
 		}
 	}
 	return best
@@ -181,6 +204,9 @@ func (p *lhd) learn() {
 	p.lessons++
 	for i := range p.classes {
 		c := &p.classes[i]
+		if p.lessons == 1 {
+			c.density = make([]float64, lhdAges)
+		}
 		events, hits, lifetime := 0.0, 0.0, 0.0
 		for age := lhdAges - 1; age >= 0; age-- {
 			hits += c.hits[age]
@@ -192,6 +218,7 @@ func (p *lhd) learn() {
 				c.density[age] = 0
 			}
 		}
+		c.density[lhdAges-1] = math.Inf(-1) // so old is no object to be kept
 	}
 	p.coarsen()
 	for i := range p.classes {

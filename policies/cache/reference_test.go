@@ -279,7 +279,7 @@ var references = map[string]func(c int64, next []uint32) reference{
 		var window refList
 		windowSize := int64(0.01 * float64(c))
 		main := newRefSLRU(c-windowSize, []float64{1, 4})
-		counts := newCountingBloom(c-windowSize, 0.001)
+		counts := &refBloom{n: uint64(math.Ceil(float64(c-windowSize) * 14.37758756605116)), counts: map[uint64]uint32{}}
 		hits := int64(0)
 		return func(id uint64, size int64) bool {
 			if i := window.find(id); i >= 0 {
@@ -764,6 +764,41 @@ func refLIRS(c int64) reference {
 		at[id] = &state{resident: true}
 		queue.push(o)
 		return false
+	}
+}
+
+// refBloom is a counting Bloom filter of ten hashes.
+type refBloom struct {
+	n      uint64
+	counts map[uint64]uint32
+}
+
+func (b *refBloom) places(id uint64) (all [10]uint64) {
+	x, step := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
+	for i := range all {
+		all[i] = uint64(x) % max(b.n, 1)
+		x += step
+	}
+	return all
+}
+
+func (b *refBloom) add(id uint64) {
+	for _, at := range b.places(id) {
+		b.counts[at]++
+	}
+}
+
+func (b *refBloom) estimate(id uint64) uint32 {
+	least := uint32(math.MaxUint32)
+	for _, at := range b.places(id) {
+		least = min(least, b.counts[at])
+	}
+	return least
+}
+
+func (b *refBloom) halve() {
+	for at := range b.counts {
+		b.counts[at] /= 2
 	}
 }
 

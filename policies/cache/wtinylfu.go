@@ -22,6 +22,7 @@ var wtinylfuSpec = Spec{
 		p.windowSize = c.share("window")
 		p.main.init(2, c.Capacity-p.windowSize, ratios)
 		p.counts = newCountingBloom(p.main.capacity, c.number("fpr"))
+		p.counts.locate(p.rival, &p.rivalAt)
 		return p
 	},
 }
@@ -35,6 +36,10 @@ type wtinylfu struct {
 	main       segments
 	mainHits   int64
 	counts     countingBloom
+	// The counters of the main victim last looked at, which often stays the
+	// same.
+	rival   uint64
+	rivalAt counters
 }
 
 func (p *wtinylfu) Find(k Key) Handle {
@@ -85,7 +90,7 @@ func (p *wtinylfu) evict() {
 		wins := true
 		if p.main.bytes+size > p.main.capacity {
 			rival := p.main.victim(&p.store)
-			if wins = rival != None && p.counts.estimateAt(&at) > p.counts.estimate(p.nodes[rival].id()); wins {
+			if wins = rival != None && p.counts.estimateAt(&at) > p.estimateRival(rival); wins {
 				p.main.remove(&p.store, rival)
 				p.evicted(rival)
 			}
@@ -102,6 +107,14 @@ func (p *wtinylfu) evict() {
 		p.main.remove(&p.store, h)
 		p.evicted(h)
 	}
+}
+
+func (p *wtinylfu) estimateRival(h Handle) uint32 {
+	if id := p.nodes[h].id(); id != p.rival {
+		p.rival = id
+		p.counts.locate(id, &p.rivalAt)
+	}
+	return p.counts.estimateAt(&p.rivalAt)
 }
 
 func (p *wtinylfu) take(h Handle) {
@@ -159,13 +172,19 @@ func newCountingBloom(ids int64, fpr float64) countingBloom {
 // locate finds the counters of an id.
 func (c *countingBloom) locate(id uint64, to *counters) {
 	at, step := uint32(xxh64(id, 0x12345678)), uint32(xxh64(id, 0x12344321))
-	for i := range to[:c.hashes] {
-		to[i] = at
-		if c.n <= math.MaxUint32 {
-			// at mod n, exactly: Lemire, Kaser & Kurz 2019.
-			rest, _ := bits.Mul64(c.inverse*uint64(at), c.n)
-			to[i] = uint32(rest)
+	hashes := c.hashes & (len(to) - 1)
+	if c.n > math.MaxUint32 {
+		for i := range hashes {
+			to[i] = at
+			at += step
 		}
+		return
+	}
+	n, inverse := c.n, c.inverse
+	for i := range hashes {
+		// at mod n, exactly: Lemire, Kaser & Kurz 2019.
+		rest, _ := bits.Mul64(inverse*uint64(at), n)
+		to[i] = uint32(rest)
 		at += step
 	}
 }
@@ -177,13 +196,17 @@ func (c *countingBloom) add(id uint64) {
 }
 
 func (c *countingBloom) addAt(at *counters) {
-	for _, i := range at[:c.hashes] {
-		switch {
-		case c.dense == nil:
+	if c.dense == nil {
+		for _, i := range at[:c.hashes] {
 			c.addSparse(i, 1)
-		case c.dense[i] < math.MaxUint16-1:
-			c.dense[i]++
-		default:
+		}
+		return
+	}
+	dense := c.dense
+	for _, i := range at[:c.hashes] {
+		if n := &dense[i]; *n < math.MaxUint16-1 {
+			*n++
+		} else {
 			c.addHigh(i)
 		}
 	}
@@ -200,21 +223,21 @@ func (c *countingBloom) addHigh(i uint32) {
 	}
 }
 
-func (c *countingBloom) estimate(id uint64) uint32 {
-	var at counters
-	c.locate(id, &at)
-	return c.estimateAt(&at)
-}
-
 func (c *countingBloom) estimateAt(at *counters) uint32 {
 	least := uint32(math.MaxUint32)
-	for _, i := range at[:c.hashes] {
-		switch {
-		case c.dense == nil:
+	if c.dense == nil {
+		for _, i := range at[:c.hashes] {
 			least = min(least, uint32(c.sparse[c.slot(i)]))
-		case c.dense[i] < math.MaxUint16:
-			least = min(least, uint32(c.dense[i]))
-		default:
+		}
+		return least
+	}
+	dense := c.dense
+	for _, i := range at[:c.hashes] {
+		least = min(least, uint32(dense[i]))
+	}
+	if least == math.MaxUint16 { // all of them stand for what is in high
+		least = math.MaxUint32
+		for _, i := range at[:c.hashes] {
 			least = min(least, c.high[i])
 		}
 	}
