@@ -89,7 +89,7 @@ func (a *app) followElsewhere(ctx context.Context, ref string, there elsewhere) 
 		},
 		ReadLog: func(path string, most int64) ([]byte, int64, error) {
 			var out bytes.Buffer
-			if err := do(ctx, &out, "sh", "-c", `wc -c <"$0" && tail -c "$1" "$0"`, path, strconv.FormatInt(most, 10)); err != nil {
+			if err := do(ctx, &out, host.Self(), "supervise", "tail", path, strconv.FormatInt(most, 10)); err != nil {
 				return nil, 0, err
 			}
 			size, data, _ := bytes.Cut(out.Bytes(), []byte("\n"))

@@ -81,8 +81,11 @@ func Collect(dir string, c Collection) error {
 	stdout, stderr, work := filepath.Join(dir, store.StdoutFile), filepath.Join(dir, store.StderrFile), filepath.Join(dir, store.WorkDir)
 	var list []checks.Observation
 	if c.Report {
-		var err error
-		if list, err = readObservations(stdout); err != nil {
+		data, err := os.ReadFile(stdout)
+		if err != nil {
+			return err
+		}
+		if list, err = readObservations(data); err != nil {
 			return err
 		}
 	}

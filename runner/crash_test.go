@@ -88,7 +88,7 @@ func stored(t *testing.T, dir string) map[string]string {
 		if result == nil {
 			continue
 		}
-		list, err := readObservations(filepath.Join(result.Dir, store.ObservationsFile))
+		list, err := readObservations(result.Observations())
 		require.NoError(t, err, s.ID)
 		lines, err := encodeObservations(list)
 		require.NoError(t, err)

@@ -484,7 +484,7 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 	}
 	result, why := x.Stored(s)
 	if result != nil {
-		list, bad := readObservations(filepath.Join(result.Dir, store.ObservationsFile))
+		list, bad := readObservations(result.Observations())
 		if bad == nil {
 			o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
 			x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)})

@@ -57,6 +57,14 @@ func TestMain(m *testing.M) {
 			return env.Observe(checks.Observation{Metric: "n", Value: float64(n), Unit: "1", Labels: map[string]string{"kind": "demo"}})
 		},
 	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "demo.sweep", Version: 1, Doc: "reports a product",
+		Params: []artifacts.Param{{Name: "n", Doc: "factor", Default: 1}, {Name: "seed", Doc: "factor", Default: 1}, {Name: "size", Doc: "factor", Default: 1}},
+		Run: func(_ context.Context, env *artifacts.Env) error {
+			v := env.Params["n"].(int) * env.Params["seed"].(int) * env.Params["size"].(int)
+			return env.Observe(checks.Observation{Metric: "miss_ratio", Value: float64(v), Unit: "1"})
+		},
+	})
 	if len(os.Args) == 4 && os.Args[1] == "exec" {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()

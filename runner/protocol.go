@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"sync"
 	"time"
 
@@ -199,11 +198,7 @@ func encodeObservations(list []checks.Observation) ([]byte, error) {
 }
 
 // readObservations reads stored lines back.
-func readObservations(path string) ([]checks.Observation, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+func readObservations(data []byte) ([]checks.Observation, error) {
 	r := reportReader{progress: func(progress) {}}
 	_, _ = r.Write(data)
 	return r.list, r.end()

@@ -3,9 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -66,7 +64,7 @@ func (p *logsPane) show(s *Step) {
 // load reads the log if it may have grown since; it runs beside the UI.
 func (p *logsPane) load(now time.Time) tea.Cmd {
 	again := 300 * time.Millisecond
-	read := readTail
+	read := store.ReadTail
 	if p.read != nil {
 		again, read = 3*time.Second, p.read // from another machine
 	}
@@ -107,25 +105,6 @@ func readLog(folder string, want int, read func(string, int64) ([]byte, int64, e
 		}
 	}
 	return t
-}
-
-// readTail reads the end of a file of this machine.
-func readTail(path string, most int64) ([]byte, int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	data := make([]byte, min(info.Size(), most))
-	n, err := f.ReadAt(data, info.Size()-int64(len(data)))
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return data[:n], info.Size(), err
 }
 
 // logLines cuts the end of a log into lines that can be shown.

@@ -153,7 +153,7 @@ func (s *Store) Unusable(err error) (mend string, is bool) {
 
 // Writable says whether runs and results can be kept in the store.
 func (s *Store) Writable() error {
-	for _, dir := range []string{"runs", "steps", "last"} {
+	for _, dir := range []string{"runs", "steps", packsDir} {
 		path := filepath.Join(s.root, dir)
 		const write, search = 2, 1
 		if err := syscall.Access(path, write|search); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -41,8 +42,6 @@ func (f *faulty) call(op string, paths ...string) error {
 				parts[j] = "KEY"
 			case j == 1 && parts[0] == "steps":
 				parts[j] = "KK"
-			case j == 1 && parts[0] == "last":
-				parts[j] = "HASH.json"
 			}
 		}
 		paths[i] = strings.Join(parts, "/")
@@ -115,8 +114,9 @@ var stepParts = []Part{{"n", "1"}}
 
 const stepLines = `{"metric":"m","value":1,"unit":"1"}` + "\n"
 
-// measure does what a run does for one step, up to the first error.
-func measure(root string, files fileSystem) error {
+// measure does what a run does for one step, up to the first error. A step that
+// leaves a file gets a folder, another has its result in the pack.
+func measure(root string, files fileSystem, leaves bool) error {
 	s, err := open(root, files)
 	if err != nil {
 		return err
@@ -132,8 +132,10 @@ func measure(root string, files fileSystem) error {
 	if err != nil {
 		return errors.Join(err, run.Close())
 	}
-	if err := os.WriteFile(filepath.Join(a.Work, "out"), []byte("x"), 0o600); err != nil {
-		return err
+	if leaves {
+		if err := os.WriteFile(filepath.Join(a.Work, "out"), []byte("x"), 0o600); err != nil {
+			return err
+		}
 	}
 	_, err = a.Done(node.Usage{Wall: time.Second}, []byte(stepLines), 1)
 	return errors.Join(err, run.Close())
@@ -143,10 +145,10 @@ func measure(root string, files fileSystem) error {
 // is synced before it gets its name, and the name before anything builds on it.
 func TestOrderOfFileOperations(t *testing.T) {
 	files := &faulty{root: t.TempDir()}
-	require.NoError(t, measure(files.root, files))
+	require.NoError(t, measure(files.root, files, true))
 	require.Equal(t, `mkdir runs
 mkdir steps
-mkdir last
+mkdir packs
 mkdir runs/20260102-120000
 mkdir runs/20260102-120000/attempts
 create runs/20260102-120000/events.jsonl
@@ -155,11 +157,9 @@ sync runs
 write runs/20260102-120000/events.jsonl
 mkdir runs/20260102-120000/attempts/0001-x_E1
 mkdir runs/20260102-120000/attempts/0001-x_E1/work
-create last/TEMPORARY
-write last/TEMPORARY
-sync last/TEMPORARY
-rename last/TEMPORARY → last/HASH.json
-sync last
+create packs/20260102-120000.pack
+sync packs
+write packs/20260102-120000.pack
 create runs/20260102-120000/attempts/0001-x_E1/TEMPORARY
 write runs/20260102-120000/attempts/0001-x_E1/TEMPORARY
 sync runs/20260102-120000/attempts/0001-x_E1/TEMPORARY
@@ -179,12 +179,25 @@ mkdir steps/KK
 sync steps
 rename runs/20260102-120000/attempts/0001-x_E1 → steps/KK/KEY
 sync steps/KK
-create last/TEMPORARY
-write last/TEMPORARY
-sync last/TEMPORARY
-rename last/TEMPORARY → last/HASH.json
-sync last
-sync runs/20260102-120000/events.jsonl`, strings.Join(files.calls, "\n"))
+write packs/20260102-120000.pack
+sync runs/20260102-120000/events.jsonl
+write packs/20260102-120000.pack
+sync packs/20260102-120000.pack`, strings.Join(files.calls, "\n"))
+
+	files = &faulty{root: t.TempDir()}
+	require.NoError(t, measure(files.root, files, false))
+	_, calls, _ := strings.Cut(strings.Join(files.calls, "\n"), "write runs/20260102-120000/events.jsonl\n")
+	require.Equal(t, `mkdir runs/20260102-120000/attempts/0001-x_E1
+mkdir runs/20260102-120000/attempts/0001-x_E1/work
+create packs/20260102-120000.pack
+sync packs
+write packs/20260102-120000.pack
+write packs/20260102-120000.pack
+write packs/20260102-120000.pack
+sync packs/20260102-120000.pack
+sync runs/20260102-120000/events.jsonl
+write packs/20260102-120000.pack
+sync packs/20260102-120000.pack`, calls)
 }
 
 // TestFaultAtEveryCall lets each file operation fail in turn, once with no
@@ -192,36 +205,64 @@ sync runs/20260102-120000/events.jsonl`, strings.Join(files.calls, "\n"))
 // says so, what the store then holds is whole or nothing, and the next run
 // measures and stores it.
 func TestFaultAtEveryCall(t *testing.T) {
-	for _, damagedBefore := range []bool{false, true} {
-		for n := 1; ; n++ {
-			root := t.TempDir()
-			if damagedBefore {
-				require.NoError(t, measure(root, &faulty{root: root}))
-				kept, err := Open(root)
-				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(filepath.Join(kept.resultDir(Key(stepParts)), ObservationsFile), []byte("{"), 0o600))
-			}
-			files := &faulty{root: root, fail: n}
-			err := measure(root, files)
-			if len(files.calls) < n {
-				require.NoError(t, err)
-				require.Greater(t, n, 30)
-				break
-			}
-			require.ErrorIs(t, err, syscall.ENOSPC, "call %d: %s", n, files.calls[n-1])
+	for _, leaves := range []bool{false, true} {
+		for _, damagedBefore := range []bool{false, true} {
+			faultAtEveryCall(t, leaves, damagedBefore)
+		}
+	}
+}
 
+func faultAtEveryCall(t *testing.T, leaves, damagedBefore bool) {
+	for n := 1; ; n++ {
+		root := t.TempDir()
+		if damagedBefore {
+			require.NoError(t, measure(root, &faulty{root: root}, leaves))
 			kept, err := Open(root)
 			require.NoError(t, err)
-			result, err := kept.Lookup(Key(stepParts))
-			if result == nil && err != nil {
-				require.ErrorIs(t, err, ErrDamaged)
-				require.True(t, damagedBefore, "call %d (%s) left half a result", n, files.calls[n-1])
+			if leaves {
+				require.NoError(t, os.WriteFile(filepath.Join(kept.resultDir(Key(stepParts)), ObservationsFile), []byte("{"), 0o600))
+			} else {
+				damage(t, kept, "metric")
 			}
-			require.NoError(t, measure(root, &faulty{root: root}), "after a fault at %s", files.calls[n-1])
-			result, err = kept.Lookup(Key(stepParts))
+		}
+		files := &faulty{root: root, fail: n}
+		err := measure(root, files, leaves)
+		if len(files.calls) < n {
 			require.NoError(t, err)
-			require.Equal(t, 1, result.Lines)
+			require.Greater(t, n, 18)
+			break
+		}
+		require.ErrorIs(t, err, syscall.ENOSPC, "call %d: %s", n, files.calls[n-1])
+
+		kept, err := Open(root)
+		require.NoError(t, err)
+		result, err := kept.Lookup(Key(stepParts))
+		if result == nil && err != nil {
+			require.ErrorIs(t, err, ErrDamaged)
+			require.True(t, damagedBefore, "call %d (%s) left half a result", n, files.calls[n-1])
+		}
+		require.NoError(t, measure(root, &faulty{root: root}, leaves), "after a fault at %s", files.calls[n-1])
+		result, err = kept.Lookup(Key(stepParts))
+		require.NoError(t, err)
+		require.Equal(t, 1, result.Lines)
+		require.Equal(t, stepLines, string(result.Observations()))
+		if leaves {
 			require.FileExists(t, filepath.Join(result.Dir, WorkDir, "out"))
 		}
+	}
+}
+
+// damage changes a byte of every pack where text stands last.
+func damage(t *testing.T, s *Store, text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.root, packsDir, "*"+packEnd))
+	require.NoError(t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		at := bytes.LastIndex(data, []byte(text))
+		require.Positive(t, at)
+		data[at] ^= 1
+		require.NoError(t, os.WriteFile(file, data, 0o600))
 	}
 }

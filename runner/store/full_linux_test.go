@@ -75,7 +75,7 @@ func TestReadOnlyStore(t *testing.T) {
 	s, err := Open(root)
 	require.NoError(t, err)
 	require.NoError(t, s.Writable())
-	require.NoError(t, measure(root, disk{}))
+	require.NoError(t, measure(root, disk{}, true))
 	require.NoError(t, syscall.Mount("", root, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	s, err = Open(root)
 	require.NoError(t, err, "it can still be read")

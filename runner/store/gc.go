@@ -1,13 +1,17 @@
 package store
 
 import (
+	"bufio"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -87,6 +91,7 @@ func (s *Store) Collect(keep Keep, now time.Time, dry bool) (Collected, error) {
 	}
 	slices.SortStableFunc(units, func(a, b unit) int { return a.Time.Compare(b.Time) })
 	users := map[string]int{}
+	gone := map[string]bool{} // results that are removed
 	var out Collected
 	for _, u := range units {
 		out.Kept += u.size
@@ -108,7 +113,10 @@ func (s *Store) Collect(keep Keep, now time.Time, dry bool) (Collected, error) {
 			if users[key]--; users[key] == 0 {
 				u.Results++
 				u.Bytes += results[key]
-				dirs = append(dirs, s.resultDir(key))
+				gone[key] = true
+				if dir := s.resultDir(key); isDir(dir) {
+					dirs = append(dirs, dir)
+				}
 			}
 		}
 		if u.dir != "" {
@@ -123,13 +131,130 @@ func (s *Store) Collect(keep Keep, now time.Time, dry bool) (Collected, error) {
 		out.Bytes += u.Bytes
 		out.Removed = append(out.Removed, u.Removal)
 	}
+	if !dry {
+		if err := s.repack(gone); err != nil {
+			return out, fmt.Errorf("remove results: %w", err)
+		}
+	}
 	return out, nil
+}
+
+// repack removes results from the packs, and what packs have that nothing uses:
+// results that newer ones have replaced, attempts of runs that are gone. What
+// cannot be read stays, where it is not all that is left.
+func (s *Store) repack(gone map[string]bool) error {
+	x := s.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.refresh(); err != nil {
+		return err
+	}
+	for _, p := range x.packs {
+		recorded := isDir(s.RunDir(strings.TrimSuffix(filepath.Base(p.path), packEnd)))
+		var keep []place
+		used := map[[32]byte]bool{} // machines
+		all, size := 0, p.size
+		_, err := scan(p.file, 0, size, func(at int64, h header) error {
+			all++
+			where := place{p, at}
+			switch h.kind {
+			case done:
+				if x.results[h.key] != where || gone[hex.EncodeToString(h.key[:])] {
+					return nil
+				}
+				_, content, err := where.read()
+				if err != nil {
+					return nil
+				}
+				var r packedResult
+				if err := json.Unmarshal(h.parts(content)[0], &r); err != nil {
+					return nil
+				}
+				if id, err := rawKey(r.MachineID); err == nil {
+					used[id] = true
+				}
+			case machine, closed:
+			default:
+				if !recorded {
+					return nil
+				}
+			}
+			keep = append(keep, where)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		results := 0
+		keep = slices.DeleteFunc(keep, func(w place) bool {
+			h, _, err := w.read()
+			if h.kind == done {
+				results++
+			}
+			return err != nil || h.kind == machine && !used[h.key]
+		})
+		switch {
+		case results == 0 && !recorded:
+			err = errors.Join(s.fs.Remove(p.path), s.fs.Sync(x.dir))
+		case len(keep) < all:
+			err = s.rewrite(p, keep)
+		default:
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	x.forget()
+	return nil
+}
+
+// rewrite replaces a pack by one of these records alone.
+func (s *Store) rewrite(p *pack, keep []place) error {
+	beside := filepath.Join(filepath.Dir(p.path), fmt.Sprintf(".new-%d-%d", os.Getpid(), temporary.Add(1)))
+	f, err := s.fs.Create(beside)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(f)
+	for _, w := range keep {
+		h, content, bad := w.read()
+		if bad != nil {
+			continue
+		}
+		_, err = out.Write(append(h.encode(), content...))
+		if err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = s.fs.Rename(beside, p.path)
+	}
+	if err != nil {
+		return errors.Join(err, s.removeIfThere(beside))
+	}
+	return s.fs.Sync(filepath.Dir(p.path))
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // units gives the runs and the results without one, and the size of every
 // result by its key.
 func (s *Store) units() ([]unit, map[string]int64, error) {
-	results := map[string]int64{}
+	results, began, err := s.index.sizes()
+	if err != nil {
+		return nil, nil, err
+	}
+	inPacks := slices.Sorted(maps.Keys(results))
 	dirs, err := filepath.Glob(filepath.Join(s.root, "steps", "*", "*"))
 	if err != nil {
 		return nil, nil, err
@@ -150,10 +275,22 @@ func (s *Store) units() ([]unit, map[string]int64, error) {
 		if u.size, err = size(u.dir); err != nil {
 			return nil, nil, err
 		}
+		u.size += began[id]
 		u.keys = slices.DeleteFunc(u.keys, func(key string) bool { _, there := results[key]; return !there })
 		for _, key := range u.keys {
 			used[key] = true
 		}
+		units = append(units, u)
+	}
+	for _, key := range inPacks {
+		if used[key] {
+			continue
+		}
+		u := unit{Removal: Removal{Step: key}, keys: []string{key}}
+		if r, err := s.Lookup(key); err == nil && r != nil {
+			u.Step, u.Time = r.Step, r.Started
+		}
+		used[key] = true
 		units = append(units, u)
 	}
 	for _, dir := range dirs {

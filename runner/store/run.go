@@ -20,6 +20,7 @@ type Run struct {
 	ID       string
 	Dir      string
 	store    *Store
+	journal  *journal
 	events   file
 	size     int64       // of the event log
 	torn     bool        // it ends in a part of a line
@@ -72,7 +73,7 @@ func (s *Store) NewRun(now time.Time) (run *Run, err error) {
 		if err := s.fs.Mkdir(filepath.Join(dir, attemptsDir)); err != nil {
 			return nil, fmt.Errorf("make run folder: %w", err)
 		}
-		r := &Run{ID: id, Dir: dir, store: s, lock: lock}
+		r := &Run{ID: id, Dir: dir, store: s, lock: lock, journal: newJournal(s, id)}
 		if r.held, err = s.Claim(id, false); err != nil {
 			return nil, err
 		}
@@ -133,7 +134,7 @@ func (r *Run) Close() error {
 	if err == nil {
 		err = r.There()
 	}
-	return errors.Join(err, r.events.Close())
+	return errors.Join(err, r.events.Close(), r.journal.close())
 }
 
 // There gives ErrGone if the run's folder is no longer the one that was made.
@@ -180,16 +181,27 @@ func (r *Run) Begin(step, key string, parts []Part, nodeName string, machine nod
 			return nil, r.gone(fmt.Errorf("make step folder: %w", err))
 		}
 	}
-	return a, a.remember(statusRunning)
+	return a, a.remember(begun, "")
 }
 
-func (a *Attempt) remember(status string) error {
-	l := last{Step: a.record.Step, Key: a.record.Key, Parts: a.record.Parts, Run: a.record.Run, Status: status}
-	data, err := json.Marshal(l)
+// remember journals how the attempt stands. That is not synced: were it lost
+// with the machine's power, only the reason why the step runs again would be.
+func (a *Attempt) remember(k kind, why string) error {
+	data, err := json.Marshal(last{Step: a.record.Step, Parts: a.record.Parts, Run: a.record.Run, Why: why})
 	if err != nil {
 		return err
 	}
-	return a.run.store.writeFile(a.run.store.lastFile(a.record.Step), data)
+	h, err := a.header(k)
+	if err != nil {
+		return err
+	}
+	return a.run.journal.append(h, [4][]byte{data}, false)
+}
+
+func (a *Attempt) header(k kind) (h header, err error) {
+	h = header{kind: k, step: stepDigest(a.record.Step)}
+	h.key, err = rawKey(a.record.Key)
+	return h, err
 }
 
 // Ran says where the step has run, if that was not known when it began.
@@ -231,6 +243,9 @@ func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Resul
 func (a *Attempt) done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)
 	a.record.Disk = folderBytes(a.Dir) + uint64(len(observations))
+	if stdout, stderr, small := a.small(observations); small {
+		return a.pack(observations, stdout, stderr)
+	}
 	data, err := json.MarshalIndent(a.record, "", "  ")
 	if err != nil {
 		return nil, err
@@ -263,8 +278,64 @@ func (a *Attempt) done(usage node.Usage, observations []byte, lines int) (*Resul
 		return nil, fmt.Errorf("store result: %w", err)
 	}
 	r := a.record
-	r.Dir = final
-	return &r, a.remember(statusDone)
+	r.Dir, r.observations = final, observations
+	return &r, a.remember(folder, "")
+}
+
+// small gives the logs of an attempt that a pack can hold: it has left no files
+// of its own.
+func (a *Attempt) small(observations []byte) (stdout, stderr []byte, is bool) {
+	entries, err := os.ReadDir(a.Dir)
+	if err != nil || len(observations) > packed {
+		return nil, nil, false
+	}
+	for _, e := range entries {
+		path := filepath.Join(a.Dir, e.Name())
+		switch e.Name() {
+		case WorkDir:
+			if files, err := os.ReadDir(path); err != nil || len(files) > 0 {
+				return nil, nil, false
+			}
+		case StdoutFile, StderrFile:
+			data, size, err := readTail(path, packed)
+			if err != nil || size > packed {
+				return nil, nil, false
+			}
+			if e.Name() == StdoutFile {
+				stdout = data
+			} else {
+				stderr = data
+			}
+		default:
+			return nil, nil, false
+		}
+	}
+	return stdout, stderr, true
+}
+
+// pack stores a small attempt as the result for its key.
+func (a *Attempt) pack(observations, stdout, stderr []byte) (*Result, error) {
+	j := a.run.journal
+	id, err := j.machine(a.record.Machine)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(packedResult{Result: a.record, MachineID: id})
+	if err != nil {
+		return nil, err
+	}
+	h, err := a.header(done)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.append(h, [4][]byte{data, observations, stdout, stderr}, true); err != nil {
+		return nil, fmt.Errorf("store result: %w", err)
+	}
+	// It stands in the pack; what is left here would only take up room.
+	_ = os.RemoveAll(a.Dir)
+	r := a.record
+	r.Dir, r.observations = filepath.Join(j.pack.path, a.record.Key), observations
+	return &r, nil
 }
 
 // makeShelf makes one of the folders that results are spread over, durably.
@@ -280,7 +351,7 @@ func (s *Store) makeShelf(dir string) error {
 }
 
 // Failed leaves the attempt's records in the run's folder and remembers why.
-func (a *Attempt) Failed(why string) error { return a.remember(why) }
+func (a *Attempt) Failed(why string) error { return a.remember(failed, why) }
 
 // fileName makes a step's id into a name for a folder.
 func fileName(step string) string {

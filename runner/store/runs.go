@@ -27,15 +27,18 @@ func (s *Store) Runs() ([]string, error) {
 			ids = append(ids, e.Name())
 		}
 	}
-	// Runs of one second are numbered: -2 is older than -10.
-	slices.SortFunc(ids, func(a, b string) int {
-		const second = len(secondForm)
-		if len(a) > second && len(b) > second && a[:second] == b[:second] && len(a) != len(b) {
-			return len(b) - len(a)
-		}
-		return strings.Compare(b, a)
-	})
+	slices.SortFunc(ids, func(a, b string) int { return compareRuns(b, a) })
 	return ids, nil
+}
+
+// compareRuns orders the ids of runs by their age, the oldest first. Those of
+// one second are numbered: -2 is older than -10.
+func compareRuns(a, b string) int {
+	const second = len(secondForm)
+	if len(a) > second && len(b) > second && a[:second] == b[:second] && len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
 }
 
 // RunDir is the folder of the run with an id.

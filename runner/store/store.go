@@ -5,12 +5,13 @@
 //	  runs/RUN/events.jsonl        the event log
 //	  runs/RUN/lock                held by the process that has the run under way
 //	  runs/RUN/attempts/N-STEP/    a step under way, or one that did not succeed
-//	  steps/KK/KEY/                a finished step: result.json,
+//	  packs/RUN.pack               what the run began and finished, with small results
+//	  steps/KK/KEY/                a larger result: result.json,
 //	                               observations.jsonl, stdout.log, stderr.log, work/
-//	  last/HASH.json               the last attempt at the step of that name
 //
-// A result appears under steps/ by one rename of a synced folder, so it is
-// there whole or not at all, whenever the process is killed.
+// A result appears in a pack by one record with checksums, under steps/ by one
+// rename of a synced folder, so it is there whole or not at all, whenever the
+// process is killed.
 package store
 
 import (
@@ -30,8 +31,9 @@ import (
 
 // Store is a folder of runs and results. Several processes may use it at once.
 type Store struct {
-	root string
-	fs   fileSystem
+	root  string
+	fs    fileSystem
+	index *index
 }
 
 // Open makes the store's folders where they are missing.
@@ -42,12 +44,12 @@ func open(root string, files fileSystem) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"runs", "steps", "last"} {
+	for _, dir := range []string{"runs", "steps", packsDir} {
 		if err := files.MkdirAll(filepath.Join(root, dir)); err != nil {
 			return nil, fmt.Errorf("open store: %w", err)
 		}
 	}
-	return &Store{root, files}, nil
+	return &Store{root, files, newIndex(filepath.Join(root, packsDir))}, nil
 }
 
 // Root is the store's folder.
@@ -85,9 +87,15 @@ type Result struct {
 	Warnings []string      `json:"warnings,omitempty"` // on the conditions it was measured under
 	Outputs  []node.Output `json:"outputs,omitempty"`
 	Disk     uint64        `json:"disk_bytes,omitempty"` // of its folder
-	// Dir is where the result stands; it is not part of the record.
+	// Dir is where the result stands; it is not part of the record. In a pack
+	// it is no folder, but ReadTail reads the logs below it.
 	Dir string `json:"-"`
+
+	observations []byte
 }
+
+// Observations are the lines of what the step observed.
+func (r *Result) Observations() []byte { return r.observations }
 
 // Names of the files in an attempt's or a result's folder.
 const (
@@ -108,6 +116,14 @@ var ErrDamaged = errors.New("stored result is damaged")
 // Lookup finds the result for key. It is nil when there is none; a damaged
 // one gives an error that wraps ErrDamaged.
 func (s *Store) Lookup(key string) (*Result, error) {
+	raw, err := rawKey(key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.index.lookup(raw, key)
+	if r != nil || err != nil {
+		return r, err
+	}
 	dir := s.resultDir(key)
 	data, err := os.ReadFile(filepath.Join(dir, resultFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,8 +134,8 @@ func (s *Store) Lookup(key string) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	r := Result{Dir: dir}
-	if err := json.Unmarshal(data, &r); err != nil {
+	r = &Result{Dir: dir}
+	if err := json.Unmarshal(data, r); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, resultFile, err)
 	}
 	observations, err := os.ReadFile(filepath.Join(dir, ObservationsFile))
@@ -129,7 +145,8 @@ func (s *Store) Lookup(key string) (*Result, error) {
 	if r.Key != key || digest(observations) != r.Checksum {
 		return nil, fmt.Errorf("%w: %s does not match its checksum", ErrDamaged, ObservationsFile)
 	}
-	return &r, nil
+	r.observations = observations
+	return r, nil
 }
 
 func digest(data []byte) string {
@@ -140,20 +157,10 @@ func digest(data []byte) string {
 // last is what the store remembers of the latest attempt at a step, to say
 // why the next one runs.
 type last struct {
-	Step   string `json:"step"`
-	Key    string `json:"key"`
-	Parts  []Part `json:"parts"`
-	Run    string `json:"run"`
-	Status string `json:"status"` // running, done, or why it failed
-}
-
-const (
-	statusRunning = "running"
-	statusDone    = "done"
-)
-
-func (s *Store) lastFile(step string) string {
-	return filepath.Join(s.root, "last", digest([]byte(step))[:32]+".json")
+	Step  string `json:"step"`
+	Parts []Part `json:"parts"`
+	Run   string `json:"run"`
+	Why   string `json:"why,omitempty"` // it failed
 }
 
 // Why says why a step with this key has to run although it may have been run
@@ -162,24 +169,28 @@ func (s *Store) Why(step, key string, parts []Part, lookup error) string {
 	if lookup != nil {
 		return lookup.Error()
 	}
-	data, err := os.ReadFile(s.lastFile(step))
+	where, found, err := s.index.attempt(step)
+	if err != nil || !found {
+		return "first run"
+	}
+	h, content, err := where.read()
 	if err != nil {
 		return "first run"
 	}
-	var l last
-	if err := json.Unmarshal(data, &l); err != nil || l.Step != step {
+	var l last // a result has the same fields
+	if err := json.Unmarshal(h.parts(content)[0], &l); err != nil || l.Step != step {
 		return "first run"
 	}
-	if l.Key != key {
+	if hex.EncodeToString(h.key[:]) != key {
 		return "changed: " + difference(l.Parts, parts)
 	}
-	switch l.Status {
-	case statusRunning:
+	switch h.kind {
+	case begun:
 		return "interrupted in run " + l.Run
-	case statusDone:
-		return "stored result is gone"
+	case failed:
+		return fmt.Sprintf("did not succeed in run %s: %s", l.Run, l.Why)
 	}
-	return fmt.Sprintf("did not succeed in run %s: %s", l.Run, l.Status)
+	return "stored result is gone"
 }
 
 // difference names the parts that differ between two attempts.

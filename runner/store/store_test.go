@@ -61,6 +61,7 @@ func TestDamageIsSeen(t *testing.T) {
 		require.NoError(t, err)
 		parts := []Part{{"n", "1"}}
 		_, a := begin(t, s, "x/E1", parts)
+		require.NoError(t, os.WriteFile(filepath.Join(a.Work, "curve.csv"), []byte("x"), 0o600))
 		r, err := a.Done(node.Usage{}, []byte("{\"metric\":\"m\"}\n"), 1)
 		require.NoError(t, err)
 		require.NoError(t, damage(r.Dir))
@@ -92,6 +93,7 @@ func TestWhy(t *testing.T) {
 	require.Equal(t, "changed: ios 50k → 1M, new added, old removed", s.Why("x/E1", Key(after), after, nil))
 
 	_, a = begin(t, s, "x/E1", before)
+	require.NoError(t, os.WriteFile(filepath.Join(a.Work, "curve.csv"), []byte("x"), 0o600))
 	r, err := a.Done(node.Usage{}, nil, 0)
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(r.Dir))
