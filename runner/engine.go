@@ -579,8 +579,8 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			class, err, o.unkept = event.InfrastructureFailure, fmt.Errorf("%w: %w", gone, err), gone
 		}
 		end.Status, end.Class, end.Error = event.Failed, class, x.Secrets.Hide(err.Error())
-		if bad := a.Failed(end.Error); bad != nil && o.unkept == nil {
-			// A full disk may well be why the step failed.
+		// A full disk may well be why the step failed.
+		if bad := errors.Join(a.Failed(end.Error), x.Store.Writable()); bad != nil && o.unkept == nil {
 			if o.unkept = x.unkept(bad); o.unkept == nil {
 				x.log.Emit(event.Warned{Step: s.ID, Message: bad.Error()})
 			}

@@ -160,5 +160,11 @@ func (s *Store) Writable() error {
 			return &fs.PathError{Op: "write in", Path: path, Err: err}
 		}
 	}
+	// A record may still fit where a file would not.
+	const least = 64 << 10
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.root, &disk); err == nil && uint64(disk.Bavail)*uint64(disk.Bsize) < least {
+		return &fs.PathError{Op: "write in", Path: s.root, Err: syscall.ENOSPC}
+	}
 	return nil
 }

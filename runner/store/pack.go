@@ -52,16 +52,17 @@ const (
 
 const (
 	headerSize = 88
+	sections   = 5
 	magic      = "\xf1RPk"
 )
 
 // header of a record. Its fields' places are those of encode.
 type header struct {
 	kind    kind
-	key     [32]byte  // of the step, or of the machine
-	step    [16]byte  // digest of the step's id
-	sizes   [4]uint32 // of the record, observations, standard output and error
-	content uint32    // checksum of all four
+	key     [32]byte         // of the step, or of the machine
+	step    [16]byte         // digest of the step's id
+	sizes   [sections]uint32 // of the record, parts of the key, observations, standard output, error
+	content uint32           // checksum of all of them
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -75,7 +76,7 @@ func (h header) encode() []byte {
 	for i, n := range h.sizes {
 		binary.LittleEndian.PutUint32(b[56+4*i:], n)
 	}
-	binary.LittleEndian.PutUint32(b[72:], h.content)
+	binary.LittleEndian.PutUint32(b[80:], h.content)
 	binary.LittleEndian.PutUint32(b[84:], crc32.Checksum(b[:84], castagnoli))
 	return b
 }
@@ -90,7 +91,7 @@ func decodeHeader(b []byte) (h header, ok bool) {
 	for i := range h.sizes {
 		h.sizes[i] = binary.LittleEndian.Uint32(b[56+4*i:])
 	}
-	h.content = binary.LittleEndian.Uint32(b[72:])
+	h.content = binary.LittleEndian.Uint32(b[80:])
 	return h, true
 }
 
@@ -150,7 +151,7 @@ func (p place) read() (h header, content []byte, err error) {
 }
 
 // parts cuts a record's content at its sizes.
-func (h header) parts(content []byte) (parts [4][]byte) {
+func (h header) parts(content []byte) (parts [sections][]byte) {
 	for i, n := range h.sizes {
 		parts[i], content = content[:n:n], content[n:]
 	}
@@ -214,13 +215,14 @@ type index struct {
 	listed   time.Time        // the folder's time when it was last listed
 	results  map[[32]byte]place
 	machines map[[32]byte]place
-	steps    map[[16]byte]place // the last attempt at a step
+	read     map[[32]byte]node.Machine // of them
+	steps    map[[16]byte]place        // the last attempt at a step
 }
 
 func newIndex(dir string) *index {
 	return &index{
 		dir: dir, packs: map[string]*pack{}, results: map[[32]byte]place{},
-		machines: map[[32]byte]place{}, steps: map[[16]byte]place{},
+		machines: map[[32]byte]place{}, read: map[[32]byte]node.Machine{}, steps: map[[16]byte]place{},
 	}
 }
 
@@ -393,14 +395,18 @@ func (x *index) forget() {
 	clear(x.packs)
 	clear(x.results)
 	clear(x.machines)
+	clear(x.read)
 	clear(x.steps)
 }
 
 // machine finds what a result was measured on.
 func (x *index) machine(key [32]byte) (m node.Machine, err error) {
 	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m, known := x.read[key]; known {
+		return m, nil
+	}
 	where, found := x.machines[key]
-	x.mu.Unlock()
 	if !found {
 		return m, errors.New("the machine is not described")
 	}
@@ -408,12 +414,16 @@ func (x *index) machine(key [32]byte) (m node.Machine, err error) {
 	if err == nil {
 		err = json.Unmarshal(content, &m)
 	}
+	if err == nil {
+		x.read[key] = m
+	}
 	return m, err
 }
 
 // packedResult is a result as a pack has it.
 type packedResult struct {
 	Result
+	Parts     *struct{} `json:"parts,omitempty"`   // have a section of their own
 	Machine   *struct{} `json:"machine,omitempty"` // has a record of its own
 	MachineID string    `json:"machine_sha256"`
 }
@@ -436,10 +446,11 @@ func (x *index) open(where place, key string) (*Result, error) {
 	if r.Result.Machine, err = x.machine(id); err != nil {
 		return nil, err
 	}
-	if r.Key != key || digest(parts[1]) != r.Checksum {
-		return nil, errors.New("the observations do not match their checksum")
+	// The record's checksum, which has been compared, goes over the observations.
+	if r.Key != key {
+		return nil, errors.New("the record is that of another key")
 	}
-	r.Result.observations = parts[1]
+	r.Result.observations = parts[2]
 	r.Result.Dir = filepath.Join(where.pack.path, key)
 	return &r.Result, nil
 }
@@ -501,7 +512,7 @@ func (j *journal) open() error {
 
 // append writes a record and, with durable, waits until it cannot be lost any
 // more. A record that could not be written whole is cut off again.
-func (j *journal) append(h header, content [4][]byte, durable bool) error {
+func (j *journal) append(h header, content [sections][]byte, durable bool) error {
 	for i, part := range content {
 		h.sizes[i] = uint32(len(part))
 	}
@@ -570,7 +581,7 @@ func (j *journal) close() error {
 	if !there {
 		return nil
 	}
-	err := j.append(header{kind: closed}, [4][]byte{}, true)
+	err := j.append(header{kind: closed}, [sections][]byte{}, true)
 	return errors.Join(err, j.out.Close())
 }
 
@@ -593,7 +604,7 @@ func (j *journal) machine(m node.Machine) (id string, err error) {
 		return id, nil
 	}
 	// A result that refers to it is synced after it.
-	if err := j.append(header{kind: machine, key: key}, [4][]byte{data}, false); err != nil {
+	if err := j.append(header{kind: machine, key: key}, [sections][]byte{data}, false); err != nil {
 		return "", err
 	}
 	j.mu.Lock()
@@ -649,11 +660,11 @@ func ReadTail(path string, most int64) (data []byte, size int64, err error) {
 	parts := h.parts(content)
 	switch name {
 	case ObservationsFile:
-		data = parts[1]
-	case StdoutFile:
 		data = parts[2]
-	case StderrFile:
+	case StdoutFile:
 		data = parts[3]
+	case StderrFile:
+		data = parts[4]
 	default:
 		return nil, 0, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 	}

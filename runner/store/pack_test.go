@@ -51,7 +51,6 @@ func TestSmallResultsShareAPack(t *testing.T) {
 			r, err := s.Lookup(key)
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprintf("x/E1/i=%d", i), r.Step)
-			require.Equal(t, []Part{{"i", fmt.Sprint(i)}}, r.Parts)
 			require.Equal(t, "a processor", r.Machine.CPU)
 			require.Equal(t, fmt.Sprintf("{\"metric\":\"m\",\"value\":%d}\n", i), string(r.Observations()))
 			require.Equal(t, []string{fmt.Sprintf("point %d", i)}, Tail(filepath.Join(r.Dir, StderrFile)))
@@ -272,7 +271,7 @@ func TestCollectRepacks(t *testing.T) {
 }
 
 func FuzzScan(f *testing.F) {
-	h := header{kind: done, sizes: [4]uint32{1, 2}}
+	h := header{kind: done, sizes: [sections]uint32{1, 2}}
 	f.Add(append(h.encode(), "abc"...))
 	f.Add([]byte(magic + magic + magic))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -187,7 +187,11 @@ func (r *Run) Begin(step, key string, parts []Part, nodeName string, machine nod
 // remember journals how the attempt stands. That is not synced: were it lost
 // with the machine's power, only the reason why the step runs again would be.
 func (a *Attempt) remember(k kind, why string) error {
-	data, err := json.Marshal(last{Step: a.record.Step, Parts: a.record.Parts, Run: a.record.Run, Why: why})
+	data, err := json.Marshal(last{Step: a.record.Step, Run: a.record.Run, Why: why})
+	if err != nil {
+		return err
+	}
+	parts, err := json.Marshal(a.record.Parts)
 	if err != nil {
 		return err
 	}
@@ -195,7 +199,7 @@ func (a *Attempt) remember(k kind, why string) error {
 	if err != nil {
 		return err
 	}
-	return a.run.journal.append(h, [4][]byte{data}, false)
+	return a.run.journal.append(h, [sections][]byte{data, parts}, false)
 }
 
 func (a *Attempt) header(k kind) (h header, err error) {
@@ -328,7 +332,11 @@ func (a *Attempt) pack(observations, stdout, stderr []byte) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.append(h, [4][]byte{data, observations, stdout, stderr}, true); err != nil {
+	parts, err := json.Marshal(a.record.Parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.append(h, [sections][]byte{data, parts, observations, stdout, stderr}, true); err != nil {
 		return nil, fmt.Errorf("store result: %w", err)
 	}
 	// It stands in the pack; what is left here would only take up room.

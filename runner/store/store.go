@@ -72,7 +72,7 @@ func Key(parts []Part) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Result is the record of a finished step.
+// Result is the record of a finished step. Parts are not read back from a pack.
 type Result struct {
 	Step     string        `json:"step"`
 	Key      string        `json:"key"`
@@ -157,10 +157,9 @@ func digest(data []byte) string {
 // last is what the store remembers of the latest attempt at a step, to say
 // why the next one runs.
 type last struct {
-	Step  string `json:"step"`
-	Parts []Part `json:"parts"`
-	Run   string `json:"run"`
-	Why   string `json:"why,omitempty"` // it failed
+	Step string `json:"step"`
+	Run  string `json:"run"`
+	Why  string `json:"why,omitempty"` // it failed
 }
 
 // Why says why a step with this key has to run although it may have been run
@@ -182,7 +181,11 @@ func (s *Store) Why(step, key string, parts []Part, lookup error) string {
 		return "first run"
 	}
 	if hex.EncodeToString(h.key[:]) != key {
-		return "changed: " + difference(l.Parts, parts)
+		var before []Part
+		if err := json.Unmarshal(h.parts(content)[1], &before); err != nil {
+			return "changed"
+		}
+		return "changed: " + difference(before, parts)
 	}
 	switch h.kind {
 	case begun:

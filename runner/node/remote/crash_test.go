@@ -108,8 +108,7 @@ func observed(t *testing.T, dir string) map[string]string {
 		result, err := kept.Lookup(s.Key)
 		require.NoError(t, err, s.ID)
 		require.NotNil(t, result, s.ID)
-		lines, err := os.ReadFile(filepath.Join(result.Dir, store.ObservationsFile))
-		require.NoError(t, err)
+		lines := result.Observations()
 		out, _ := os.ReadFile(filepath.Join(result.Dir, store.WorkDir, "out"))
 		content[s.ID] = string(lines) + string(out)
 	}
