@@ -1,176 +1,260 @@
 package emulator
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 )
 
 // Aging brings a device to a state of wear that would take too long to
-// simulate, under a workload that does not change: it watches how erase counts
-// grow while part of the way is simulated, and adds the rest at once.
+// simulate, under a workload that does not change: it watches erases while part
+// of the way is simulated, and adds the rest at once.
 //
 // Extending each line's own count in a straight line, as FF-SSD does (Jiao and
 // Kim, HotStorage'22), takes chance for destiny: the spread grows with n where
-// it should grow with its root, and a factor of 2 is all that stays accurate.
-// So the growth of the spread is split here. What a line gained in the first
-// half of the watch and again in the second is lasting (cold data pinned in
-// it) and grows with n; the rest is chance and grows with the root of n, or,
-// if a policy holds the counts together, not at all.
+// it should grow with its root. Nor do counts over a few windows tell the two
+// apart: a difference between lines that is lost in the noise of the watch would
+// decide the spread a hundred watches later. What the policies look at does:
 //
-// A few windows tell the rate of chance only to some percent; the times between
-// a line's erases tell it several times better: over t the variance of the
-// count tends to t*var/mean^3 of those times (Cox, Renewal Theory, 1962), var
-// being enlarged by what successive ones have in common. That is used if it
-// agrees with what the windows say.
+//   - A policy that never looks at erase counts knows a line by its data alone,
+//     and an erase takes that away: what happens to the line next does not
+//     depend on what happened before. The times between a line's erases are then
+//     those of a renewal process, whose count has variance t*var/mean^3 after a
+//     long time t (Cox, Renewal Theory, 1962), enlarged by what a time has in
+//     common with the one after it (neighbouring lines are filled alike).
+//   - A policy that follows erase counts holds them together: the spread stays
+//     as it is, provided that lines forget where they stood while watched.
+//   - Lines all of whose data was kept while watched are reached by nothing, and
+//     stay as they are.
 //
-// The device must be in steady state when watching begins, and wear leveling
-// must not change its ways with the endurance that is left.
+// The device must be in steady state when watching begins. Growth measures its
+// own error, and Forward refuses to go on where that is too large.
 type Aging struct {
-	d     *Device
-	marks []agingMark
-}
-
-type agingMark struct {
-	erases []uint32
+	d      *Device
+	erases []uint32 // when watching began, as the others
+	valid  []uint32
 	stats  Stats
+	clock  uint64
 }
 
 // NewAging begins to watch a device.
 func NewAging(d *Device) *Aging {
-	a := &Aging{d: d}
-	d.watch = newEraseWatch(len(d.lines.Erases))
-	a.Mark()
-	return a
+	d.watch = newEraseWatch(&d.lines)
+	return &Aging{d, slices.Clone(d.lines.Erases), slices.Clone(d.lines.Valid), d.stats, d.lines.Clock}
 }
 
-// Mark notes the present state. Marks must be equal numbers of host writes
-// apart; the first is made by NewAging.
-func (a *Aging) Mark() {
-	a.marks = append(a.marks, agingMark{slices.Clone(a.d.lines.Erases), a.d.stats})
-}
-
-// Growth is what Aging found, per window between marks.
+// Growth is what Aging found, per page written by the host.
 type Growth struct {
-	Mean    float64 // erases of a line
-	Lasting float64 // variance between lines of their lasting rates
-	Chance  float64 // variance gained from chance
-	Bound   float64 // variance of chance that does not grow
+	Mean   float64 // erases of a line that is not Pinned
+	Chance float64 // variance between lines gained; 0 if the policy holds them together
+	Pinned int     // lines that the workload does not reach
+	// Error is the relative error of the standard deviation of erase counts that
+	// goes with these: a standard error, and what the watch contradicts itself by.
+	Error float64
 }
 
-const agingWindows = 4
+// ErrUnsure: the watch does not tell how wear goes on. A longer one may.
+var ErrUnsure = errors.New("cannot tell how wear goes on")
 
-// Growth analyses the marks, of which there must be at least five. Effects
-// within four standard errors of nothing count as nothing.
-func (a *Aging) Growth() (Growth, error) {
-	windows := len(a.marks) - 1
-	if windows < agingWindows {
-		return Growth{}, errors.New("aging needs at least five marks")
+// agingLines is the least number of lines whose spread means anything.
+const agingLines = 32
+
+// Growth analyses what was seen so far, for a way of so many more pages written by
+// the host.
+func (a *Aging) Growth(pages uint64) (Growth, error) {
+	d := a.d
+	host := float64(d.stats.Programs[byHost] - a.stats.Programs[byHost])
+	pinned := a.pinned(pages)
+	var active []uint32
+	erases := 0.0
+	for i, e := range d.lines.Erases {
+		if !pinned[i] {
+			active = append(active, uint32(i))
+			erases += float64(e - a.erases[i])
+		}
 	}
-	half := windows / 2
-	first, middle, last := a.marks[windows-2*half].erases, a.marks[windows-half].erases, a.marks[windows].erases
-	n := float64(len(first))
-	var m1, m2 float64
-	for i := range first {
-		m1 += float64(middle[i] - first[i])
-		m2 += float64(last[i] - middle[i])
-	}
-	m1, m2 = m1/n, m2/n
-	var v1, v2, cov float64
-	for i := range first {
-		x, y := float64(middle[i]-first[i])-m1, float64(last[i]-middle[i])-m2
-		v1, v2, cov = v1+x*x, v2+y*y, cov+x*y
-	}
-	v1, v2, cov = v1/n, v2/n, cov/n
-	h := float64(half)
-	variance := (v1 + v2) / 2
-	g := Growth{Mean: (m1 + m2) / (2 * h)}
-	significant := 4 * variance / math.Sqrt(n)
-	window := float64(a.marks[windows].stats.Programs[byHost]-a.marks[0].stats.Programs[byHost]) / float64(windows)
-	rate, ok := a.d.watch.rate(a.d.stats.Programs[byHost], g.Mean/window)
-	rate *= window
-	grown := variance + 2*cov // over both halves the variance is v1+v2+2cov, over one it is their mean
+	n := float64(len(active))
+	g := Growth{Mean: erases / n / host, Pinned: len(a.erases) - len(active)}
 	switch {
-	case cov > significant && !ok:
-		g.Lasting = cov / (h * h)
-		g.Chance = max(0, variance-cov) / h
+	case d.cfg.Leveling == "pwl":
+		return g, errors.New("wear leveling pwl changes its ways with the endurance that is left")
+	case len(active) < agingLines:
+		return g, fmt.Errorf("%w: %d lines are erased under this workload, and a spread needs %d", ErrUnsure, len(active), agingLines)
+	case erases < 2*n:
+		return g, fmt.Errorf("%w: lines were erased %.2g times in the mean while watched, and 2 are needed", ErrUnsure, erases/n)
+	case d.cfg.GC == "fifo" && d.cfg.Leveling == "none" && d.cfg.ReadReclaim == 0:
+		return g, nil // lines take turns
+	case d.followsWear():
+		g.Error = a.held(active)
 		return g, nil
-	case cov > significant || ok && grown > significant && math.Abs(rate*h-grown) <= significant:
-		// Both halves have long spans in common, but lines soon forget them.
-		g.Chance = rate
-	case grown > significant:
-		g.Chance = grown / h
 	}
-	g.Bound = max(0, variance-g.Chance*h)
+	now := d.lines.Clock
+	if d.watch.full != 0 {
+		now = d.watch.full
+	}
+	lives, entries := d.watch.lifetimes(now)
+	in := make([]bool, len(a.erases))
+	span := n * float64(now-a.clock) / float64(len(lives)-len(a.erases))
+	of := func(lines []uint32) (rate, correction float64) {
+		clear(in)
+		for _, i := range lines {
+			in[i] = true
+		}
+		return renewal(lives, entries, in, span)
+	}
+	rate, correction := of(active)
+	g.Chance = rate * float64(d.lines.Clock-a.clock) / host
+	g.Error = math.Hypot(correction, groupError(active, func(lines []uint32) float64 {
+		rate, _ := of(lines)
+		return rate
+	})/rate/2) // a root's is half
 	return g, nil
 }
 
-// Forward adds the wear of so many windows more. Data stays where it is;
-// counters of programs and erases grow as they did while watched.
-func (a *Aging) Forward(windows float64) (Growth, error) {
-	g, err := a.Growth()
+// pinned are the lines that the workload does not reach: neither erased nor
+// bereft of a page. None is if there are lines that lost pages and were not
+// erased, for the others may only have been lucky; nor if there are so few that
+// they could each lose a page on the way and none be likely to while watched
+// (by the rule of three, less than 3 of all would have).
+func (a *Aging) pinned(pages uint64) []bool {
+	l := &a.d.lines
+	pinned, n := make([]bool, len(a.erases)), 0
+	for i := range pinned {
+		if l.Erases[i] != a.erases[i] || !l.isClosed(uint32(i)) {
+			continue
+		}
+		if l.Valid[i] != a.valid[i] {
+			return make([]bool, len(a.erases))
+		}
+		pinned[i], n = true, n+1
+	}
+	if watched := a.d.stats.Programs[byHost] - a.stats.Programs[byHost]; float64(n)*float64(watched) < 3*float64(pages) {
+		clear(pinned)
+	}
+	return pinned
+}
+
+// followsWear says that what happens to a line depends on how often it was
+// erased, or on which line it is.
+func (d *Device) followsWear() bool {
+	return d.cfg.GC == "wear-aware" || d.cfg.Allocation == "youngest" || d.cfg.Leveling != "none" || d.stats.BadBlocks != 0
+}
+
+// groupError is the standard error of an estimate from all lines, told from the
+// estimates of some groups of them.
+func groupError(lines []uint32, estimate func([]uint32) float64) float64 {
+	groups := min(16, len(lines)/8)
+	var sum, squares float64
+	group := make([]uint32, 0, len(lines)/groups+1)
+	for g := range groups {
+		group = group[:0]
+		for i := g; i < len(lines); i += groups {
+			group = append(group, lines[i])
+		}
+		v := estimate(group)
+		sum, squares = sum+v, squares+v*v
+	}
+	k := float64(groups)
+	return math.Sqrt(max(0, squares-sum*sum/k) / (k - 1) / k)
+}
+
+// held is the relative error of taking the present spread for the one that a
+// policy keeps to. If a line keeps the share r of its distance from the mean
+// while watched, and the rest is new, the spread tends to new/(1-r^2).
+func (a *Aging) held(lines []uint32) float64 {
+	now := a.d.lines.Erases
+	ratio := func(lines []uint32) float64 {
+		n := float64(len(lines))
+		var m0, m1, v0, v1, cov float64
+		for _, i := range lines {
+			m0, m1 = m0+float64(a.erases[i])/n, m1+float64(now[i])/n
+		}
+		for _, i := range lines {
+			x, y := float64(a.erases[i])-m0, float64(now[i])-m1
+			v0, v1, cov = v0+x*x, v1+y*y, cov+x*y
+		}
+		r := cov / v0
+		if v0 == 0 || v1 == 0 || r >= 1 {
+			return math.Inf(1)
+		}
+		return math.Sqrt(max(0, v1-r*r*v0) / (1 - r*r) / v1)
+	}
+	wrong := math.Hypot(ratio(lines)-1, groupError(lines, ratio))
+	if math.IsNaN(wrong) { // of infinities
+		return math.Inf(1)
+	}
+	return wrong
+}
+
+// Forward adds the wear of so many more pages written by the host. Data stays
+// where it is; counters of programs and erases grow as they did while watched.
+// It refuses, with ErrUnsure, if the error of the standard deviation of erase
+// counts would be more than tolerance, as a share of it, and refuses to wear out
+// blocks. A device that it refused is as it was, and the watch can go on.
+func (a *Aging) Forward(pages uint64, tolerance float64) (Growth, error) {
+	g, err := a.Growth(pages)
 	if err != nil {
 		return g, err
 	}
-	if !(windows >= 0 && g.Mean*windows < math.MaxUint32/2) {
-		return g, errors.New("aging goes forward by a number of windows that erase counts can hold")
+	switch {
+	case math.IsInf(g.Error, 1):
+		return g, fmt.Errorf("%w: the policies follow erase counts, but too loosely to hold them together", ErrUnsure)
+	case !(g.Error <= tolerance): // NaN neither
+		return g, fmt.Errorf("%w: the standard deviation of erase counts may be wrong by %.2g %%", ErrUnsure, 100*g.Error)
 	}
 	d := a.d
 	l := &d.lines
-	base, last := a.marks[0], a.marks[len(a.marks)-1]
-	watched := float64(len(a.marks) - 1)
-	k := windows / watched
-
-	// The part of the differences seen between lines that lasts.
-	var seen float64
-	mean := g.Mean * watched
-	for i := range l.Erases {
-		x := float64(last.erases[i]-base.erases[i]) - mean
-		seen += x * x
+	t := float64(pages)
+	if g.Mean*t >= math.MaxUint32/2 {
+		return g, fmt.Errorf("%d pages more erase a line more often than can be counted", pages)
 	}
-	seen /= float64(len(l.Erases))
-	lasting := 0.0
-	if seen > 0 {
-		lasting = math.Sqrt(min(1, g.Lasting*watched*watched/seen))
-	}
-	// A bound on chance holds for the whole life: what is there stays.
-	spread := math.Sqrt(g.Chance * windows)
 	// Normal scores, dealt out by lot: a sample of draws would have a spread of
 	// its own.
-	deal := l.Rand.Perm(len(l.Erases))
-	score := func(rank int) float64 {
-		return math.Sqrt2 * math.Erfinv((2*float64(rank)+1)/float64(len(l.Erases))-1)
-	}
-	var added uint64
+	more := make([]uint32, len(l.Erases))
+	deal := l.Rand.Perm(len(l.Erases) - g.Pinned)
+	spread := math.Sqrt(g.Chance * t)
+	pinned, active := a.pinned(pages), 0
 	for i := range l.Erases {
-		x := mean*k + lasting*k*(float64(last.erases[i]-base.erases[i])-mean) + spread*score(deal[i])
+		if pinned[i] {
+			continue
+		}
+		x := g.Mean*t + spread*math.Sqrt2*math.Erfinv((2*float64(deal[active])+1)/float64(len(deal))-1)
+		active++
 		whole := math.Floor(x)
-		if l.Rand.Float64() < x-whole && (g.Chance > 0 || g.Lasting > 0) {
-			whole++
-		} else if g.Chance == 0 && g.Lasting == 0 {
+		if g.Chance == 0 {
 			whole = math.Round(x)
+		} else if l.Rand.Float64() < x-whole {
+			whole++
 		}
-		more := uint32(max(0, whole))
+		more[i] = uint32(max(0, whole))
 		if l.Capacity[i] == 0 {
-			more = 0
+			more[i] = 0
+		} else if uint64(l.Erases[i])+uint64(more[i]) >= uint64(d.nextBad[i]) {
+			return g, fmt.Errorf("line %d has a block that goes bad on the way, at %d erases; the mean will be %.0f more, so go less far", i, d.nextBad[i], g.Mean*t)
 		}
-		l.Erases[i] += more
-		added += uint64(more)
-		d.retryCount[i] = d.cfg.retries(l.Erases[i], l.Reads[i])
 	}
 
-	before, blocks := d.stats.programs(), added*uint64(d.units)
-	erased := d.stats.BlockErases + blocks
-	d.stats.grow(&last.stats, &base.stats, func(grown uint64) uint64 { return uint64(math.Round(float64(grown) * k)) })
-	d.stats.BlockErases = erased
+	var added uint64
+	for i, m := range more {
+		l.Erases[i] += m
+		added += uint64(m)
+		d.retryCount[i] = d.cfg.retries(l.Erases[i], l.Reads[i])
+	}
+	k := t / float64(d.stats.Programs[byHost]-a.stats.Programs[byHost])
+	before, blocks := d.stats, added*uint64(d.units)
+	d.stats.grow(&before, &a.stats, func(grown uint64) uint64 { return uint64(math.Round(float64(grown) * k)) })
+	d.stats.BlockErases = before.BlockErases + blocks
+	programs := d.stats.programs() - before.programs()
 	l.TotalErases += added
-	l.Clock += d.stats.programs() - before
+	l.Clock += programs
 	for i := range l.ClosedAt {
-		l.ClosedAt[i] += d.stats.programs() - before // ages stay
+		l.ClosedAt[i] += programs // ages stay
 	}
 	// The books balance: erased pages that were never programmed, or (modulo
 	// 2^64) programs never erased.
-	d.skipped += blocks*uint64(d.cfg.PagesPerBlock) - (d.stats.programs() - before)
+	d.skipped += blocks*uint64(d.cfg.PagesPerBlock) - programs
 	d.renewFree()
 	*a = *NewAging(d)
 	return g, nil
@@ -201,11 +285,13 @@ func (d *Device) renewFree() {
 	}
 }
 
-// eraseWatch keeps the times, in pages written by the host, between the erases
-// of each line.
+// eraseWatch keeps the times, in pages programmed, between the erases of each line.
 type eraseWatch struct {
-	last  []uint64 // of each line's latest erase, 0 if there was none
-	spans []eraseSpan
+	// last is when each line was last erased, entered how long that had been
+	// when watching began.
+	last, entered []uint64
+	spans         []eraseSpan // in the order they ended
+	full          uint64      // when no more spans were kept, 0 if they are
 }
 
 type eraseSpan struct {
@@ -213,93 +299,120 @@ type eraseSpan struct {
 	line   uint32
 }
 
-const maxEraseSpans = 1 << 22
+const maxEraseSpans = 1 << 23
 
-func newEraseWatch(lines int) *eraseWatch { return &eraseWatch{last: make([]uint64, lines)} }
+func newEraseWatch(l *Lines) *eraseWatch {
+	w := &eraseWatch{last: make([]uint64, len(l.Erases)), entered: make([]uint64, len(l.Erases))}
+	// When a line was filled tells its age, less the time that lines wait and take
+	// to be filled: as many of them as are not closed.
+	lag := uint64(float64(len(l.Erases)-len(l.Closed)) * float64(l.Clock) / float64(max(l.TotalErases, 1)))
+	for i := range w.last {
+		w.last[i] = l.Clock
+		if l.isClosed(uint32(i)) {
+			w.last[i] = l.ClosedAt[i] - min(lag, l.ClosedAt[i])
+		}
+		w.entered[i] = l.Clock - w.last[i]
+	}
+	return w
+}
 
 func (w *eraseWatch) erased(line uint32, now uint64) {
-	if w.last[line] != 0 && len(w.spans) < maxEraseSpans {
+	if w.full == 0 && len(w.spans) == maxEraseSpans {
+		w.full = now
+	}
+	if w.full == 0 {
 		w.spans = append(w.spans, eraseSpan{now - w.last[line], line})
+		w.last[line] = now
 	}
-	w.last[line] = max(now, 1)
 }
 
-// rate is the variance of erases between lines gained per page written, by
-// what each line's spans have been until now; mean is the erases of a line per
-// page. It has no answer for a watch that was too short.
-func (w *eraseWatch) rate(now uint64, mean float64) (rate float64, ok bool) {
-	if len(w.spans) < len(w.last) || len(w.spans) == maxEraseSpans {
-		return 0, false // too short, or so long that the windows will do
-	}
-	m, variance := w.moments(now)
-	if math.Abs(m*mean-1) > 0.02 {
-		return 0, false // spans have a tail that has not been seen, or some lines none
-	}
-	sum, lags := w.correlation()
-	if lags > 1+len(w.spans)/len(w.last)/4 {
-		return 0, false // lines do not forget
-	}
-	return variance * (1 + 2*sum) / (m * m * m), true
+// erasure is a span, or one that had not ended yet.
+type erasure struct {
+	length, previous uint64 // previous: the line's span before, 0 if not watched to its end
+	line             uint32
+	ended            bool
 }
 
-// moments are the mean and variance of the spans. Those that have not ended
-// are long ones more often than not; Kaplan and Meier's estimate (1958) makes
-// use of what is known of them.
-func (w *eraseWatch) moments(now uint64) (mean, variance float64) {
-	ended := make([]uint64, len(w.spans))
-	for i, s := range w.spans {
-		ended[i] = s.length
+// lifetimes are in order of length, and entries, the spans that had begun
+// before the watch, in order of their length by then.
+func (w *eraseWatch) lifetimes(now uint64) (lives []erasure, entries []eraseSpan) {
+	previous := make([]uint64, len(w.last))
+	for _, s := range w.spans {
+		lives = append(lives, erasure{s.length, previous[s.line], s.line, true})
+		previous[s.line] = s.length
 	}
-	slices.Sort(ended)
-	var open []uint64
-	for _, at := range w.last {
-		if at != 0 {
-			open = append(open, now-at)
+	for i, last := range w.last {
+		lives = append(lives, erasure{now - last, previous[i], uint32(i), false})
+		entries = append(entries, eraseSpan{w.entered[i], uint32(i)})
+	}
+	slices.SortFunc(lives, func(a, b erasure) int { return cmp.Compare(a.length, b.length) })
+	slices.SortFunc(entries, func(a, b eraseSpan) int { return cmp.Compare(a.length, b.length) })
+	return lives, entries
+}
+
+// renewal is what the spans of some lines tell: the variance between the lines
+// gained per page programmed. What a span is in the mean, span, is known from the
+// number of erases; correction is how much that changes the root of the variance.
+//
+// Long spans are seen in part only: some had begun before the watch and some go
+// on after it. The product-limit estimate uses what is known of both (Kaplan and
+// Meier, 1958; Tsai, Jewell and Wang, Biometrika 74, 1987), so that spans longer
+// than the watch are counted as often as they occur. The mean of a span weighted
+// by the one before it, less the plain mean, is their covariance over the mean;
+// what spans further apart have in common is taken to be that of a Markov chain.
+// The second moment is corrected by its regression on the mean.
+func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64) (rate, correction float64) {
+	// At risk of ending: all, those whose predecessor is known, and these
+	// weighted by it.
+	var atRisk, known, weight float64
+	for _, t := range lives {
+		if in[t.line] && t.previous != 0 {
+			known++
+			weight += float64(t.previous)
 		}
 	}
-	slices.Sort(open)
-	atRisk, survive := float64(len(ended)+len(open)), 1.0
-	var squares, last float64 // mean and squares are the integrals of S and 2xS
-	for _, length := range ended {
-		for len(open) > 0 && open[0] < length {
-			open, atRisk = open[1:], atRisk-1
+	atRisk = known
+	enough := known / 100
+	all, plain, weighted := 1.0, 1.0, 1.0  // of them surviving
+	var mean, squares, cubes, last float64 // moments: integrals of all, 2x*all and 3x^2*all
+	var apart, difference, meanSeen, allSeen float64
+	for _, t := range lives {
+		if !in[t.line] {
+			continue
 		}
-		x := float64(length)
-		mean += survive * (x - last)
-		squares += survive * (x*x - last*last)
-		survive *= 1 - 1/atRisk
-		atRisk, last = atRisk-1, x
-	}
-	return mean, squares - mean*mean
-}
-
-// correlation is the sum of the correlations of a line's spans with those that
-// follow, up to the first that cannot be told from nothing, and how many there
-// are.
-func (w *eraseWatch) correlation() (sum float64, lags int) {
-	slices.SortStableFunc(w.spans, func(a, b eraseSpan) int { return int(a.line) - int(b.line) })
-	var mean, variance float64
-	for _, s := range w.spans {
-		mean += float64(s.length)
-	}
-	mean /= float64(len(w.spans))
-	for _, s := range w.spans {
-		variance += (float64(s.length) - mean) * (float64(s.length) - mean)
-	}
-	variance /= float64(len(w.spans))
-	for lag := 1; lag < len(w.spans) && variance > 0; lag++ {
-		var n, products float64
-		for i := lag; i < len(w.spans); i++ {
-			if a, b := w.spans[i-lag], w.spans[i]; a.line == b.line {
-				n++
-				products += (float64(a.length) - mean) * (float64(b.length) - mean)
+		for len(entries) > 0 && entries[0].length <= t.length {
+			if in[entries[0].line] {
+				atRisk++
 			}
+			entries = entries[1:]
 		}
-		r := products / n / variance
-		if n == 0 || math.Abs(r) < 3/math.Sqrt(n) {
-			break
+		x := float64(t.length)
+		mean += all * (x - last)
+		squares += all * (x*x - last*last)
+		cubes += all * (x*x*x - last*last*last)
+		if known > enough {
+			apart += (weighted - plain) * (x - last)
+			difference, meanSeen, allSeen = weighted-plain, mean, all
 		}
-		sum, lags = sum+r, lag
+		last = x
+		if t.ended {
+			all *= 1 - 1/atRisk
+		}
+		atRisk--
+		if t.previous != 0 {
+			if t.ended {
+				plain *= 1 - 1/known
+				weighted *= 1 - float64(t.previous)/weight
+			}
+			known, weight = known-1, weight-float64(t.previous)
+		}
 	}
-	return sum, lags
+	if allSeen > 0 { // beyond, spans last as they do on the whole
+		apart += difference * (mean - meanSeen) / allSeen
+	}
+	variance := squares - mean*mean
+	r := apart * mean / variance
+	slope := (cubes - mean*squares) / variance
+	told := squares - slope*(mean-span) - span*span
+	return told / (span * span * span) * (1 + r) / (1 - r), math.Abs(told/variance-1) / 2
 }

@@ -450,7 +450,7 @@ func (d *Device) erase(line uint32, why cause) bool {
 	l := &d.lines
 	l.Erases[line]++
 	if d.watch != nil {
-		d.watch.erased(line, d.stats.Programs[byHost])
+		d.watch.erased(line, d.lines.Clock)
 	}
 	l.TotalErases++
 	l.Reads[line] = 0

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,15 +48,15 @@ func init() {
 		Run: lifetime,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.aging", Version: 4,
+		Name: "wearlevel.aging", Version: 5,
 		Doc: "wear added at once against wear simulated, for the same number of writes from steady state on",
 		Params: []artifacts.Param{
 			{Name: "gc", Doc: "victim selection"},
-			{Name: "workload", Doc: "uniform, or skew: 90 % of the writes to 10 % of the pages", Default: "uniform"},
+			{Name: "workload", Doc: "uniform; skew: 90 % of the writes to 10 % of the pages; or zipf, with exponent 0.99", Default: "uniform"},
 			{Name: "blocks", Doc: "logical blocks of 16 pages", Default: 16384},
-			{Name: "warm", Doc: "logical capacities written until the state is steady; 0: 1 if uniform, 30 if skewed", Default: 0},
+			{Name: "warm", Doc: "logical capacities written until the state is steady; 0: 1 if uniform, 30 otherwise", Default: 0},
 			{Name: "volumes", Doc: "logical capacities written from there", Default: 404},
-			{Name: "watched", Doc: "of these, simulated for watching", Default: 4},
+			{Name: "watched", Doc: "of these, simulated for watching; twice as many, and so on, while the error told is above 2 %", Default: 4},
 			{Name: "seed", Doc: "of the writes", Default: 1},
 		},
 		Run: aging,
@@ -126,6 +127,19 @@ func skewed(rng *rand.Rand, n int) func() uint32 {
 			return rng.Uint32N(hot)
 		}
 		return hot + rng.Uint32N(uint32(n)-hot)
+	}
+}
+
+// zipf picks among n pages with exponent 0.99, the first most often.
+func zipf(rng *rand.Rand, n int) func() uint32 {
+	sums, sum := make([]float64, n), 0.0
+	for i := range sums {
+		sum += math.Pow(float64(i+1), -0.99)
+		sums[i] = sum
+	}
+	return func() uint32 {
+		at, _ := slices.BinarySearch(sums, rng.Float64()*sum)
+		return uint32(min(at, n-1))
 	}
 }
 
@@ -304,63 +318,78 @@ func observeErases(env *artifacts.Env, d *emulator.Device) error {
 	return nil
 }
 
-// aging observes mean_error and sd_error, relative to the simulation, writes
-// saved (all over simulated, from steady state on) and the ratio of times taken.
+// aging observes mean_error and sd_error, relative to the simulation, the
+// error_told without it, writes_saved (all over simulated, from steady state on)
+// and the ratio of times taken.
 func aging(ctx context.Context, env *artifacts.Env) error {
 	const pages = 16 // many small blocks: the error of a standard deviation is 1/sqrt(2 blocks)
+	const tolerance = 0.02
 	logical, volumes, watched := env.Params["blocks"].(int), env.Params["volumes"].(int), env.Params["watched"].(int)
-	if watched < 4 || volumes <= watched {
-		return fmt.Errorf("%d volumes cannot be watched, of %d in all; at least 4 must be", watched, volumes)
+	if watched < 1 || volumes <= watched {
+		return fmt.Errorf("%d volumes cannot be watched, of %d in all", watched, volumes)
 	}
-	pick, warm := uniform, 1
+	pick, warm := uniform, 30
 	switch wl := env.Params["workload"]; wl {
 	case "skew":
-		pick, warm = skewed, 30
+		pick = skewed
+	case "zipf":
+		pick = zipf
 	case "uniform":
+		warm = 1
 	default:
-		return fmt.Errorf("workload is %v; it is uniform or skew", wl)
+		return fmt.Errorf("workload is %v; it is uniform, skew or zipf", wl)
 	}
 	if w := env.Params["warm"].(int); w > 0 {
 		warm = w
 	}
 	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
 	c.GC = env.Params["gc"].(string)
-	run := func(forward bool) (*emulator.Device, time.Duration, error) {
+	start := func() (*work, func() uint32, error) {
 		d, err := emulator.New(c)
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		w := &work{ctx: ctx, env: env, d: d, of: float64((1 + warm + volumes) * d.Pages())}
 		next := pick(newRand(env.Params["seed"]), d.Pages())
-		if err := errors.Join(w.fill(), w.write(warm*d.Pages(), next)); err != nil {
-			return nil, 0, err
-		}
-		began := time.Now()
-		if !forward {
-			err := w.write(volumes*d.Pages(), next)
-			return d, time.Since(began), err
-		}
-		a := emulator.NewAging(d)
-		for range watched {
-			if err := w.write(d.Pages(), next); err != nil {
-				return nil, 0, err
-			}
-			a.Mark()
-		}
-		_, err = a.Forward(float64(volumes - watched))
-		return d, time.Since(began), errors.Join(err, d.Check())
+		return w, next, errors.Join(w.fill(), w.write(warm*d.Pages(), next))
 	}
-	aged, short, err := run(true)
+
+	w, next, err := start()
 	if err != nil {
 		return err
 	}
-	whole, long, err := run(false)
-	if err != nil {
+	aged := w.d
+	began := time.Now()
+	a := emulator.NewAging(aged)
+	if err := w.write(watched*aged.Pages(), next); err != nil {
 		return err
 	}
-	got, want := aged.Report().Wear, whole.Report().Wear
+	var g emulator.Growth
+	for {
+		if g, err = a.Forward(uint64(volumes-watched)*uint64(aged.Pages()), tolerance); !errors.Is(err, emulator.ErrUnsure) || 2*watched >= volumes {
+			break
+		}
+		if err := w.write(watched*aged.Pages(), next); err != nil {
+			return err
+		}
+		watched *= 2
+	}
+	short := time.Since(began)
+	if err := errors.Join(err, aged.Check()); err != nil {
+		return err
+	}
+
+	if w, next, err = start(); err != nil {
+		return err
+	}
+	began = time.Now()
+	if err := w.write(volumes*aged.Pages(), next); err != nil {
+		return err
+	}
+	long := time.Since(began)
+	got, want := aged.Report().Wear, w.d.Report().Wear
 	for metric, v := range map[string]float64{
-		"mean_error": math.Abs(got.Mean/want.Mean - 1), "sd_error": math.Abs(got.SD/want.SD - 1), "erase_mean": want.Mean, "erase_sd": want.SD,
+		"mean_error": math.Abs(got.Mean/want.Mean - 1), "sd_error": math.Abs(got.SD/want.SD - 1), "error_told": g.Error, "erase_mean": want.Mean, "erase_sd": want.SD,
 		"writes_saved": float64(volumes) / float64(watched), "speedup": long.Seconds() / short.Seconds(),
 	} {
 		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
