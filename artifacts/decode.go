@@ -420,7 +420,7 @@ func (d *decoder) decodeStruct(at *yaml.Node, v reflect.Value, path string) {
 func (d *decoder) decodeOther(p pair, v reflect.Value, path string, s *shape) {
 	name := follow(p.key).Value
 	at := childPath(path, name)
-	suggestion := didYouMean(name, s.names())
+	suggestion := DidYouMean(name, s.names())
 	if s.rest == nil {
 		if suggestion == "" {
 			suggestion = "known keys: " + strings.Join(s.names(), ", ")

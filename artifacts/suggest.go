@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// didYouMean suggests the candidate nearest to word, or nothing when none is
-// near enough to be a slip of the keyboard.
-func didYouMean(word string, candidates []string) string {
+// DidYouMean suggests the candidate nearest to word as a question, or nothing
+// when none is near enough to be a slip of the keyboard.
+func DidYouMean(word string, candidates []string) string {
 	best, distance := "", 1+max(1, len(word)/3)
 	for _, c := range candidates {
 		if strings.EqualFold(c, word) {
@@ -23,9 +23,9 @@ func didYouMean(word string, candidates []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
-// suggestAmong is didYouMean, or the whole list when nothing is near.
+// suggestAmong is DidYouMean, or the whole list when nothing is near.
 func suggestAmong(word string, candidates []string, what string) string {
-	if s := didYouMean(word, candidates); s != "" {
+	if s := DidYouMean(word, candidates); s != "" {
 		return s
 	}
 	if len(candidates) == 0 {

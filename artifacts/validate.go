@@ -434,7 +434,7 @@ func (d *decoder) exclude(axes map[string]*words, at, text string) {
 		}
 		for _, want := range r.values {
 			if _, is := quantity(want); !is && !axis.has[FormatValue(want)] {
-				d.warnf(at, didYouMean(FormatValue(want), axis.all), "axis %q never has the value %q", r.name, FormatValue(want))
+				d.warnf(at, DidYouMean(FormatValue(want), axis.all), "axis %q never has the value %q", r.name, FormatValue(want))
 			}
 		}
 	}

@@ -193,6 +193,9 @@ func (a *app) openSlurm(ctx context.Context, options string, args []string, stor
 	var all []string
 	for option := range strings.SplitSeq(options, ",") {
 		if name, _, ok := strings.Cut(option, "="); ok && name != "" {
+			if err := slurm.CheckOption(name); err != nil {
+				return nil, fail(ExitUsage, fmt.Errorf("--on slurm:%s: %w", options, err))
+			}
 			all = append(all, "--"+option)
 		} else if option != "" {
 			return nil, fail(ExitUsage, fmt.Errorf("--on slurm:%s: %q has no value", options, option), "write --on slurm:partition=NAME,account=NAME; options without a value go in --sbatch-arg")
@@ -206,6 +209,10 @@ func (a *app) openSlurm(ctx context.Context, options string, args []string, stor
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fail(ExitInterrupted, errInterrupted)
+		}
+		var option *slurm.OptionError
+		if errors.As(err, &option) {
+			return nil, fail(ExitUsage, err)
 		}
 		return nil, fail(ExitInfrastructure, err)
 	}

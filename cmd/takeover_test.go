@@ -64,9 +64,31 @@ experiments:
 	require.ElementsMatch(t, []string{"1a", "2a", "1b", "2b"}, strings.Fields(string(data)), "none begins twice")
 }
 
+func TestWrongSlurmOption(t *testing.T) {
+	store := t.TempDir()
+	for on, want := range map[string]string{
+		"slurm:partitoin=short": `did you mean "partition"? there are account, `,
+		"slurm:partition":       "write --on slurm:partition=NAME",
+	} {
+		code, _, bad := reprise(t, nil, "run", "codesign", "--dry-run", "--store", store, "--on", on)
+		require.Equal(t, ExitUsage, code, bad)
+		require.Contains(t, bad, want)
+	}
+}
+
 func TestKilledOnSlurm(t *testing.T) {
 	nodetest.StartSlurm(t)
 	killedAndRunAgain(t, "--on", "slurm")
+
+	code, _, bad := reprise(t, nil, "run", "codesign", "--dry-run", "--store", t.TempDir(), "--on", "slurm:partition=shrt")
+	require.Equal(t, ExitUsage, code, bad)
+	require.Contains(t, bad, `did you mean "short"? there are main, short`)
+
+	// What waits in the queue is not said to run.
+	code, _, bad = reprise(t, []string{"CI=1"}, "run", "codesign", "--only", "E1", "--param", "seed=1", "--param", "workload=profile:cdn", "--headless", "--store", t.TempDir(), "--on", "slurm:begin=now+3")
+	require.NotEqual(t, ExitInfrastructure, code, bad)
+	require.Contains(t, bad, "seed=1 queued on slurm: first run\n")
+	require.Contains(t, bad, "seed=1 queued (BeginTime: its time to begin has not come)\n")
 }
 
 func TestKilledOnHost(t *testing.T) {

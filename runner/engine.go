@@ -506,7 +506,7 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 		if attempt > 1 {
 			why = fmt.Sprintf("attempt %d: %s", attempt, why)
 		}
-		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: p.Name(), Reason: why, Log: records.Dir})
+		x.log.Emit(event.StepStarted{Step: s.ID, Key: s.Key, Node: p.Name(), Reason: why, Log: records.Dir, Queued: p.queue})
 		o.observations = x.attempt(ctx, s, records, inputs, h.now, &end, &o)
 	}
 	if end.Status == event.Cancelled && x.control.skipped(h) {
@@ -609,7 +609,8 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	command := node.Command{
 		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
 		Now: now, Stdout: stdout, Stderr: stderr,
-		Note: func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
+		Note:   func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
+		Queued: func(reason string) { x.log.Emit(event.StepQueued{Step: s.ID, Reason: reason, Begun: reason == ""}) },
 	}
 	command.Name = s.ID
 	if !x.Fresh {

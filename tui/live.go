@@ -474,7 +474,7 @@ func (m *model) actions() []action {
 	job, selected := m.job, m.watch.tree.selected()
 	if m.busy() && job.ours() {
 		all = append(all, on("c", "cancel the run", m.cancelRun, "c"))
-		if s := selected.step; job.Cancel != nil && s != nil && s.State == Running {
+		if s := selected.step; job.Cancel != nil && s != nil && (s.State == Running || s.Queued) {
 			what := "cancel the step"
 			if m.stopped[s.ID] > 0 {
 				what = "kill the step"

@@ -204,7 +204,7 @@ func (p *logsPane) view(l *look, _ bool, w, h int) []string {
 	}
 	var head []string
 	glyph, style := l.state(s.State, l.spin)
-	line := style.Render(glyph+" "+s.State.String()) + " " + middle(printable(s.ID), max(w-20, 10))
+	line := style.Render(glyph+" "+s.Word()) + " " + middle(printable(s.ID), max(w-20, 10))
 	head = append(head, fit(line, w))
 	about := printable(s.Reason)
 	if s.Node != "" {

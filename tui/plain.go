@@ -29,6 +29,7 @@ type Plain struct {
 	reused *Experiment
 	inRow  int       // of its reused steps, one after another
 	told   time.Time // when the last line about the run as a whole was printed
+	why    string    // the last reason printed for which a step is queued
 }
 
 // PlainOptions choose how Plain prints.
@@ -80,8 +81,22 @@ func (p *Plain) Show(e event.Event) {
 		}
 		p.line(e.Time, "%s %s reused from run %s (%d observations, took %s then)", p.count(), v.Step, v.From, v.Observations, took(v.Seconds))
 	case event.StepStarted:
+		if v.Queued {
+			p.line(e.Time, "%s %s queued on %s: %s", p.paint.dim("…"), v.Step, v.Node, printable(v.Reason))
+			return
+		}
 		p.beat[v.Step] = e.Time
 		p.line(e.Time, "%s %s started on %s: %s", p.paint.dim("…"), v.Step, v.Node, printable(v.Reason))
+	case event.StepQueued:
+		s := p.run.step(v.Step)
+		switch {
+		case v.Begun:
+			p.beat[v.Step] = e.Time
+			p.line(e.Time, "%s %s started on %s", p.paint.dim("…"), v.Step, s.Node)
+		case v.Reason != p.why: // most steps wait for the same
+			p.why = v.Reason
+			p.line(e.Time, "%s %s %s", p.paint.dim("…"), v.Step, s.Word())
+		}
 	case event.StepProgress:
 		p.pulse(p.run.step(v.Step), e.Time)
 	case event.StepFinished:
@@ -121,16 +136,23 @@ func (p *Plain) Beat(now time.Time) {
 	for _, s := range running {
 		p.pulse(s, now)
 	}
+	queued := p.run.Queued()
 	if p.told.IsZero() {
 		p.told = now
 	}
-	if len(running) == 0 || now.Sub(p.told) < statusEvery {
+	if len(running)+queued == 0 || now.Sub(p.told) < statusEvery {
 		return
 	}
 	p.told = now
 	parts := []string{fmt.Sprintf("%d running", len(running))}
 	if left, known := p.run.Left(now); known {
 		parts[0] += ", about " + clock(left) + " left"
+	}
+	if queued > 0 {
+		parts = append(parts, fmt.Sprintf("%d queued", queued))
+		if p.why != "" {
+			parts[len(parts)-1] += " (" + printable(p.why) + ")"
+		}
 	}
 	parts = append(append(parts, busyWords(p.run)...), leaseWords(p.run, now)...)
 	p.line(now, "%s %s", p.count(), strings.Join(parts, "; "))

@@ -56,6 +56,32 @@ func TestPlainBeatsForSilentSteps(t *testing.T) {
 	require.Equal(t, before, b.Len(), "nothing runs")
 }
 
+// TestPlainSaysQueued of what waits in a node's queue, until it begins.
+func TestPlainSaysQueued(t *testing.T) {
+	var b strings.Builder
+	p := NewPlain(&b, PlainOptions{})
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	p.Show(event.Event{Time: at(0), Run: "r", Payload: event.RunStarted{Steps: 2}})
+	for _, id := range []string{"a/E1", "a/E2"} {
+		p.Show(event.Event{Time: at(0), Payload: event.StepStarted{Step: id, Node: "slurm", Reason: "first run", Queued: true}})
+		p.Show(event.Event{Time: at(1), Payload: event.StepQueued{Step: id, Reason: "Resources: the machines it needs are busy"}})
+	}
+	for s := range 65 {
+		p.Beat(at(s))
+	}
+	require.NotContains(t, b.String(), "running for")
+	require.Contains(t, b.String(), "a/E1 queued on slurm: first run\n")
+	require.Contains(t, b.String(), "a/E1 queued (Resources: the machines it needs are busy)\n")
+	require.NotContains(t, b.String(), "a/E2 queued (", "the same reason is said once")
+	require.Contains(t, b.String(), "[0/2] 0 running; 2 queued (Resources: the machines it needs are busy)\n")
+	p.Show(event.Event{Time: at(70), Payload: event.StepQueued{Step: "a/E1", Begun: true}})
+	require.Contains(t, b.String(), "a/E1 started on slurm\n")
+	p.Beat(at(90))
+	require.Contains(t, b.String(), "a/E1 running for 20 s\n")
+	p.Show(event.Event{Time: at(91), Payload: event.StepFinished{Step: "a/E2", Status: event.Cancelled}})
+	require.Zero(t, p.run.Queued())
+}
+
 func TestPlainFoldsReusedSteps(t *testing.T) {
 	var b strings.Builder
 	p := NewPlain(&b, PlainOptions{})

@@ -41,6 +41,8 @@ type Step struct {
 	State    StepState
 	Node     string
 	Reason   string // why it runs, or from where it is reused
+	Queued   bool   // while it waits: its node has taken it
+	Why      string // why it is queued
 	Log      string // folder of its records
 	Error    string
 	Tail     []string // last lines of its standard error, on failure
@@ -49,6 +51,17 @@ type Step struct {
 	MaxRSS   uint64  // bytes, once ended
 	Progress event.StepProgress
 	N        int // observations
+}
+
+// Word is how the step is, in words.
+func (s *Step) Word() string {
+	switch {
+	case !s.Queued:
+		return s.State.String()
+	case s.Why == "":
+		return "queued"
+	}
+	return "queued (" + printable(s.Why) + ")"
 }
 
 // Elapsed is how long the step has run, or ran.
@@ -247,8 +260,19 @@ func (r *Run) Apply(e event.Event) {
 		r.move(s, Reused)
 	case event.StepStarted:
 		s := r.step(v.Step)
-		s.Node, s.Reason, s.Log, s.Started = v.Node, v.Reason, v.Log, e.Time
-		r.move(s, Running)
+		s.Node, s.Reason, s.Log, s.Started, s.Queued, s.Why = v.Node, v.Reason, v.Log, e.Time, v.Queued, ""
+		if v.Queued {
+			r.move(s, Waiting)
+		} else {
+			r.move(s, Running)
+		}
+	case event.StepQueued:
+		s := r.step(v.Step)
+		s.Why = v.Reason
+		if v.Begun && s.Queued {
+			s.Queued, s.Started = false, e.Time
+			r.move(s, Running)
+		}
 	case event.StepProgress:
 		r.step(v.Step).Progress = v
 	case event.Observed:
@@ -278,6 +302,7 @@ func (r *Run) Apply(e event.Event) {
 }
 
 func (r *Run) finish(s *Step, v event.StepFinished) {
+	s.Queued = false
 	s.Error, s.Tail, s.Seconds, s.MaxRSS = v.Error, v.Tail, v.Seconds, v.MaxRSS
 	if v.Log != "" {
 		s.Log = v.Log
@@ -376,6 +401,16 @@ func (r *Run) Total() int { return max(len(r.Steps), r.Start.Steps) }
 
 // Ended is the number of steps that have ended.
 func (r *Run) Ended() int { return len(r.Steps) - r.Count[Waiting] - r.Count[Running] }
+
+// Queued counts the steps that wait in a node's queue.
+func (r *Run) Queued() (n int) {
+	for _, s := range r.Steps {
+		if s.Queued {
+			n++
+		}
+	}
+	return n
+}
 
 // Running lists the steps under way.
 func (r *Run) Running() []*Step {

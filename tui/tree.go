@@ -75,7 +75,7 @@ func (t *tree) refresh() {
 			continue
 		}
 		for _, s := range x.Steps {
-			if !t.filter.on() || t.filter.matches(s.ID+" "+s.State.String()) {
+			if !t.filter.on() || t.filter.matches(s.ID+" "+s.Word()) {
 				t.rows = append(t.rows, treeRow{x, s})
 			}
 		}
@@ -252,6 +252,9 @@ func (t *tree) experimentRow(l *look, x *Experiment, several bool, w int) (left,
 func stepRow(l *look, s *Step, w int) (left, right, glyph string, style lipgloss.Style) {
 	glyph, style = l.state(s.State, l.spin)
 	right = s.State.String()
+	if s.Queued {
+		right = "queued"
+	}
 	switch s.State {
 	case Running:
 		right = "running " + clock(s.Elapsed(l.now))

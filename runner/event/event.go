@@ -139,7 +139,15 @@ type StepStarted struct {
 	Key    string `json:"key"`
 	Node   string `json:"node"`
 	Reason string `json:"reason"`
-	Log    string `json:"log"` // folder of the attempt's records
+	Log    string `json:"log"`              // folder of the attempt's records
+	Queued bool   `json:"queued,omitempty"` // it is in the node's queue, and a StepQueued says when it begins
+}
+
+// StepQueued says why a step waits in its node's queue, or that it begins.
+type StepQueued struct {
+	Step   string `json:"step"`
+	Reason string `json:"reason,omitempty"`
+	Begun  bool   `json:"begun,omitempty"`
 }
 
 // StepProgress reports work done in a running step.
@@ -269,6 +277,9 @@ func hidden(p Payload, hide func(string) string) Payload {
 	case StepStarted:
 		v.Reason = hide(v.Reason)
 		return v
+	case StepQueued:
+		v.Reason = hide(v.Reason)
+		return v
 	case StepProgress:
 		v.Doing = hide(v.Doing)
 		return v
@@ -294,6 +305,7 @@ func (Planned) Kind() string      { return "planned" }
 func (Node) Kind() string         { return "node" }
 func (StepReused) Kind() string   { return "step_reused" }
 func (StepStarted) Kind() string  { return "step_started" }
+func (StepQueued) Kind() string   { return "step_queued" }
 func (StepProgress) Kind() string { return "step_progress" }
 func (Observed) Kind() string     { return "observation" }
 func (StepFinished) Kind() string { return "step_finished" }
@@ -370,6 +382,7 @@ func init() {
 	register[Node]()
 	register[StepReused]()
 	register[StepStarted]()
+	register[StepQueued]()
 	register[StepProgress]()
 	register[Observed]()
 	register[StepFinished]()

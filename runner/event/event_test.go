@@ -34,6 +34,7 @@ func TestEveryKindSurvivesTheLog(t *testing.T) {
 		Node{Name: "slurm:n1", Machine: node.Machine{OS: "linux", Cores: 2, NUMA: []node.NUMANode{{CPUs: "0-1", Memory: 1 << 30}}}},
 		StepReused{Step: "a", From: "r", Observations: 3},
 		StepStarted{Step: "a", Reason: "first run"},
+		StepQueued{Step: "a", Reason: "Priority"},
 		StepProgress{Step: "a", Done: 1, Total: 2, Doing: "lru"},
 		Observed{Step: "a", Observation: checks.Observation{Metric: "m", Value: 0.5, Unit: "1", Labels: map[string]string{"x": "y"}}},
 		StepFinished{Step: "a", Status: Failed, Class: ExperimentFailure, Error: "exit status 1", Tail: []string{"boom"}},

@@ -36,6 +36,9 @@ type Command struct {
 	// Note, if there is one, is told what else is worth knowing of the
 	// command's way: that it waits for its turn, that a connection was lost.
 	Note func(string)
+	// Queued, if there is one, is told on a Queue why the command waits, anew
+	// when that changes, and with no reason that it begins.
+	Queued func(reason string)
 	// Now, once closed, has a command that is being stopped killed without the
 	// rest of its grace period.
 	Now <-chan struct{}

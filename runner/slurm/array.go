@@ -62,8 +62,10 @@ type task struct {
 	done     chan end
 	offsets  [len(streams)]int64
 	unwanted bool
-	asked    bool      // scancel was
-	over     bool      // done has its end
+	asked    bool   // scancel was
+	over     bool   // done has its end
+	told     string // the last reason for waiting
+	begun    bool
 	missed   time.Time // when it was first not in the queue
 }
 
@@ -74,6 +76,17 @@ func (t *task) follow(c node.Command, dir string) {
 func (t *task) note(text string) {
 	if t.command != nil && t.command.Note != nil {
 		t.command.Note(text)
+	}
+}
+
+// waits says why the task waits, or with no reason that it begins.
+func (t *task) waits(reason string) {
+	if t.begun || reason == t.told && reason != "" {
+		return
+	}
+	t.told, t.begun = reason, reason == ""
+	if t.command != nil && t.command.Queued != nil {
+		t.command.Queued(reason)
 	}
 }
 
@@ -107,7 +120,7 @@ type array struct {
 	tasks map[int]*task // not yet taken in
 	lock  *os.File
 	since time.Time // when it was submitted
-	told  string    // the last reason for waiting
+	told  time.Time // when the reasons for waiting were last looked at
 }
 
 func (a *array) release() {
@@ -458,10 +471,11 @@ func (n *Node) poll(ctx context.Context) {
 			switch {
 			case ends[i]:
 				n.take(t)
-			case state == "PENDING":
+			case state == "PENDING" || state == "CONFIGURING":
 				t.missed = time.Time{}
 			case state != "":
 				t.missed = time.Time{}
+				t.waits("")
 				if err := t.read(nil); err != nil {
 					t.finish(end{err: err})
 				}
@@ -476,20 +490,25 @@ func (n *Node) poll(ctx context.Context) {
 	}
 }
 
-// explain says why an array waits, once for each reason.
+// tellEvery bounds how often the tasks of an array are told why they wait: there
+// may be thousands, and the scheduler's reasons come and go.
+const tellEvery = 30 * time.Second
+
+// explain says why an array's tasks wait.
 func (a *array) explain(lines []queued) {
+	if time.Since(a.told) < tellEvery {
+		return
+	}
 	for _, q := range lines {
-		if q.state != "PENDING" || q.reason == a.told || q.reason == "None" {
+		if q.state != "PENDING" || q.reason == "None" {
 			continue
 		}
-		for _, i := range slices.Sorted(maps.Keys(a.tasks)) {
-			if t := a.tasks[i]; t.command != nil && q.holds(i) {
-				a.told = q.reason
-				t.note(explain(q.reason))
-				break
+		a.told = time.Now()
+		for i, t := range a.tasks {
+			if t.command != nil && q.holds(i) {
+				t.waits(explain(q.reason))
 			}
 		}
-		return
 	}
 }
 

@@ -128,10 +128,11 @@ var reasons = map[string]string{
 func explain(reason string) string {
 	// Details may follow: (ReqNodeNotAvail, UnavailableNodes:n1).
 	word, _, _ := strings.Cut(strings.Trim(reason, "()"), ",")
+	reason = strings.Trim(reason, "()")
 	if words, known := reasons[word]; known {
-		return fmt.Sprintf("waits in Slurm's queue: %s (%s)", words, strings.Trim(reason, "()"))
+		return reason + ": " + words
 	}
-	return fmt.Sprintf("waits in Slurm's queue: %s", strings.Trim(reason, "()"))
+	return reason
 }
 
 // fate asks how a task ended that left no word of its own: by the accounting

@@ -35,6 +35,7 @@ import (
 	"syscall"
 	"time"
 
+	"reprise/artifacts"
 	"reprise/runner/node"
 )
 
@@ -158,18 +159,52 @@ func (e *MissingError) Hint() string {
 	return "run reprise on a login node of the cluster, where sbatch is on the path"
 }
 
+// OptionError says that a job cannot be submitted with an option of sbatch.
+type OptionError struct{ what, hint string }
+
+func (e *OptionError) Error() string { return e.what }
+
+// Hint says how to mend it.
+func (e *OptionError) Hint() string { return e.hint }
+
 // reserved are the arguments of sbatch that this package gives itself.
 var reserved = []string{"array", "job-name", "output", "error", "wait", "wrap", "parsable", "chdir", "requeue", "no-requeue", "test-only", "input", "open-mode"}
+
+// options are those of sbatch, by their long names, that take a value and make
+// sense for a step.
+var options = []string{
+	"account", "acctg-freq", "batch", "bb", "bbf", "begin", "cluster-constraint", "clusters", "comment", "constraint",
+	"container", "core-spec", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "cpus-per-task", "deadline", "delay-boot",
+	"dependency", "distribution", "exclude", "exclusive", "export", "export-file", "extra-node-info", "gid", "gpu-bind",
+	"gpu-freq", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "gres-flags", "hint", "licenses",
+	"mail-type", "mail-user", "mcs-label", "mem", "mem-bind", "mem-per-cpu", "mem-per-gpu", "mincpus", "network",
+	"nice", "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core", "ntasks-per-node", "ntasks-per-socket",
+	"partition", "power", "prefer", "priority", "profile", "propagate", "qos", "reservation", "signal",
+	"sockets-per-node", "switches", "thread-spec", "threads-per-core", "time", "time-min", "tmp", "uid", "wckey",
+}
+
+// CheckOption says what is wrong with an option that is given by its long name
+// without dashes: nothing, or that sbatch has none of that name.
+func CheckOption(name string) error {
+	if slices.Contains(options, name) || slices.Contains(reserved, name) {
+		return nil // refuse says more of the latter
+	}
+	hint := "there are " + strings.Join(options, ", ") + "; others go in --sbatch-arg"
+	if nearest := artifacts.DidYouMean(name, options); nearest != "" {
+		hint = nearest + " " + hint
+	}
+	return &OptionError{fmt.Sprintf("sbatch has no option %q that takes a value", name), hint}
+}
 
 func refuse(args []string) error {
 	for _, arg := range args {
 		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
 		if !strings.HasPrefix(arg, "-") {
-			return fmt.Errorf("%q is no option of sbatch", arg)
+			return &OptionError{fmt.Sprintf("%q is no option of sbatch", arg), "write it as sbatch takes it: --name=value"}
 		}
 		for _, r := range reserved {
 			if name == r {
-				return fmt.Errorf("%s is set by reprise itself", arg)
+				return &OptionError{fmt.Sprintf("%s is set by reprise itself", arg), "leave it out"}
 			}
 		}
 	}
@@ -197,7 +232,32 @@ func (n *Node) describe(ctx context.Context) error {
 		}
 	}
 	if n.machine.Cores == 0 {
+		if err := n.unknownPartition(ctx); err != nil {
+			return err
+		}
 		return fmt.Errorf("sinfo lists no machine for %q; sinfo --summarize shows the partitions", strings.Join(args[2:], " "))
+	}
+	return nil
+}
+
+// unknownPartition says so where a partition is named that there is not.
+func (n *Node) unknownPartition(ctx context.Context) error {
+	out, err := program(ctx, "sinfo", "--noheader", "--format=%R")
+	if err != nil {
+		return err
+	}
+	there := slices.Compact(slices.Sorted(strings.FieldsSeq(out)))
+	for _, arg := range n.Args {
+		given, is := strings.CutPrefix(arg, "--partition=")
+		for name := range strings.SplitSeq(given, ",") {
+			if is && !slices.Contains(there, name) {
+				hint := "there are " + strings.Join(there, ", ")
+				if nearest := artifacts.DidYouMean(name, there); nearest != "" {
+					hint = nearest + " " + hint
+				}
+				return &OptionError{fmt.Sprintf("this Slurm has no partition %q", name), hint}
+			}
+		}
 	}
 	return nil
 }

@@ -187,13 +187,13 @@ func cancelledWhileWaiting(t *testing.T, s *nodetest.Slurm) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var said notes
 	c := sh(t, `echo ran`)
-	c.Note = func(text string) { said.add(text); cancel() }
+	c.Queued = func(reason string) { said.add(reason); cancel() }
 	started := time.Now()
 	r, err := n.Run(ctx, c)
 	require.NoError(t, err)
 	require.Equal(t, node.Stopped, r.End)
 	require.Empty(t, output(c))
-	require.Contains(t, said.String(), "its time to begin has not come (BeginTime)")
+	require.Contains(t, said.String(), "BeginTime: its time to begin has not come")
 	require.Less(t, time.Since(started), 30*time.Second)
 	require.Eventually(t, func() bool { return squeue(t, "%T") == "" }, 10*time.Second, 100*time.Millisecond)
 }
@@ -204,7 +204,7 @@ func reasonForWaiting(t *testing.T, s *nodetest.Slurm) {
 	c := sh(t, `echo ran`)
 	c.Limit = time.Hour
 	var said notes
-	c.Note = func(text string) { said.add(text); cancel() }
+	c.Queued = func(reason string) { said.add(reason); cancel() }
 	r, err := n.Run(ctx, c)
 	if err != nil { // as the cluster is configured, it is refused at once
 		require.ErrorContains(t, err, "time limit")
@@ -236,9 +236,21 @@ func refusedBySlurm(t *testing.T, s *nodetest.Slurm) {
 	require.Empty(t, left)
 
 	_, err = Open(t.Context(), Options{Spool: t.TempDir(), Args: []string{"--partition=none"}})
-	require.ErrorContains(t, err, "--partition=none")
+	require.ErrorContains(t, err, `no partition "none"`)
+	_, err = Open(t.Context(), Options{Spool: t.TempDir(), Args: []string{"--partition=shrt"}})
+	var option *OptionError
+	require.ErrorAs(t, err, &option)
+	require.Equal(t, `did you mean "short"? there are main, short`, option.Hint())
 	_, err = Open(t.Context(), Options{Spool: t.TempDir(), Args: []string{"--array=1-3"}})
 	require.ErrorContains(t, err, "set by reprise itself")
+}
+
+func TestOptions(t *testing.T) {
+	require.NoError(t, CheckOption("partition"))
+	var option *OptionError
+	require.ErrorAs(t, CheckOption("partitoin"), &option)
+	require.ErrorContains(t, option, `no option "partitoin"`)
+	require.Regexp(t, `^did you mean "partition"\? there are account, .*, wckey; others go in --sbatch-arg$`, option.Hint())
 }
 
 func nothingSecret(t *testing.T, s *nodetest.Slurm) {
@@ -261,8 +273,8 @@ func TestQueueIsRead(t *testing.T) {
 	for task, is := range map[int]bool{0: true, 1: false, 4: true, 8: true} {
 		require.Equal(t, is, lines[2].holds(task), task)
 	}
-	require.Equal(t, "waits in Slurm's queue: the machines it needs are down or reserved; scontrol show reservation and sinfo -R say why (ReqNodeNotAvail, UnavailableNodes:n1)", explain(lines[2].reason))
-	require.Equal(t, "waits in Slurm's queue: SomethingNew", explain("SomethingNew"))
+	require.Equal(t, "ReqNodeNotAvail, UnavailableNodes:n1: the machines it needs are down or reserved; scontrol show reservation and sinfo -R say why", explain(lines[2].reason))
+	require.Equal(t, "SomethingNew", explain("SomethingNew"))
 	for _, bad := range []string{"7|3\n", "7|a|RUNNING|None\n", "7|5-3|RUNNING|None\n", "7|0-8:0|RUNNING|None\n"} {
 		_, err := parseQueue(bad)
 		require.Error(t, err, bad)
