@@ -48,3 +48,29 @@ func TestAppendixIsLaTeX(t *testing.T) {
 		require.Empty(t, string(out), m.Artifact)
 	}
 }
+
+// TestAppendixCompiles has pdflatex set every artifact's appendix, and that of a
+// run: a letter that LaTeX does not know is an error there.
+func TestAppendixCompiles(t *testing.T) {
+	pdflatex, err := exec.LookPath("pdflatex")
+	if err != nil {
+		t.Skip("no pdflatex (Debian: texlive-latex-base)")
+	}
+	compile := func(name string, text []byte) {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "appendix.tex"), text, 0o600))
+		c := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "appendix.tex")
+		c.Dir = dir
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s: %s", name, out)
+		require.NotContains(t, string(out), "Missing character", name)
+	}
+	m, _, err := artifacts.Find(filepath.Join("testdata", "sample", "artifact.yaml"))
+	require.NoError(t, err)
+	compile("sample", appendix(t, m, read(t, "sample"), "latex"))
+	for _, name := range artifacts.EmbeddedNames() {
+		m, _, err := artifacts.EmbeddedManifest(name) // the built-in experiments are not in this test
+		require.NoError(t, err)
+		compile(name, appendix(t, m, nil, "latex"))
+	}
+}

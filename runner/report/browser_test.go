@@ -5,9 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"reprise/runner/report"
 )
 
 // The pages in headless Chromium at phone and desktop widths, light and dark:
@@ -29,10 +32,18 @@ func TestInABrowser(t *testing.T) {
 		shots = t.TempDir()
 	}
 	require.NoError(t, os.MkdirAll(shots, 0o755))
+	pages := map[string][]byte{}
 	for _, kind := range kinds {
+		pages[kind] = written(t, "html", read(t, kind))
+	}
+	// A machine of which everything is known, and outputs with long names.
+	described, err := report.ReadLog(strings.NewReader(betrayed(t)))
+	require.NoError(t, err)
+	pages["described"] = written(t, "html", described)
+	for kind, text := range pages {
 		t.Run(kind, func(t *testing.T) {
 			page := filepath.Join(t.TempDir(), kind+".html")
-			require.NoError(t, os.WriteFile(page, written(t, "html", read(t, kind)), 0o600))
+			require.NoError(t, os.WriteFile(page, text, 0o600))
 			c := exec.Command("node", "testdata/browser/check.cjs", page, shots)
 			c.Env = append(os.Environ(), "CHROMIUM="+chromium, "NODE_PATH="+filepath.Join(dir, "node_modules"))
 			c.Stderr = os.Stderr

@@ -67,7 +67,34 @@ func TestPackedRunsAreInOrder(t *testing.T) {
 // answer (their competency questions), as far as they are about runs of
 // programs.
 func TestQuestions(t *testing.T) {
-	g, err := Read(opened(t, packed(t, "sample", Options{})))
+	eachCrate(t, questions)
+}
+
+// eachCrate visits the crate of the recorded sample and those in the folder that
+// REPRISE_CRATES names, as the slow test of cmd does for every artifact's run.
+func eachCrate(t *testing.T, visit func(*testing.T, fs.FS)) {
+	t.Run("sample", func(t *testing.T) { visit(t, opened(t, packed(t, "sample", Options{}))) })
+	folder := os.Getenv("REPRISE_CRATES")
+	if folder == "" {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	require.NoError(t, err)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			fsys, closer, err := Open(file)
+			require.NoError(t, err)
+			defer func() { _ = closer.Close() }()
+			wrong, err := Verify(fsys)
+			require.NoError(t, err)
+			require.Empty(t, wrong)
+			visit(t, fsys)
+		})
+	}
+}
+
+func questions(t *testing.T, fsys fs.FS) {
+	g, err := Read(fsys)
 	require.NoError(t, err)
 	actions := g.Actions()
 	require.Greater(t, len(actions), 2)

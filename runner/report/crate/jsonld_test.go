@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
@@ -79,6 +80,12 @@ func TestEveryTermExpands(t *testing.T) {
 		require.Empty(t, lost, kind)
 		require.Greater(t, n, 5)
 	}
+	eachCrate(t, func(t *testing.T, fsys fs.FS) {
+		data, err := fs.ReadFile(fsys, MetadataFile)
+		require.NoError(t, err)
+		lost, _ := expand(t, data)
+		require.Empty(t, lost)
+	})
 	c := packed(t, "sample", Options{})
 	lost, _ := expand(t, []byte(strings.Replace(string(c.Files[0].Data), `"contentSize"`, `"contentSizes"`, 1)))
 	require.Len(t, lost, 1, "a term that no context has")
