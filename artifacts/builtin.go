@@ -36,6 +36,9 @@ type Param struct {
 	Name    string
 	Doc     string
 	Default any // string, int, float64, bool or a slice of these; nil means required
+	// File says that the value may be the absolute path of a file on the machine
+	// that reprise runs on; what the file holds is then part of a step's key.
+	File bool
 }
 
 // Env is what a running Builtin may touch.

@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) {
 	artifacts.Register(artifacts.Builtin{
 		Name: "demo.measure", Version: 1, Doc: "reports its parameter n",
-		Params: []artifacts.Param{{Name: "n", Doc: "value", Default: 1}, {Name: "do", Doc: "what goes wrong", Default: ""}},
+		Params: []artifacts.Param{{Name: "n", Doc: "value", Default: 1}, {Name: "do", Doc: "what goes wrong", Default: ""}, {Name: "file", Doc: "not read", Default: "", File: true}},
 		Run: func(ctx context.Context, env *artifacts.Env) error {
 			n := env.Params["n"].(int)
 			switch env.Params["do"] {
@@ -487,4 +487,47 @@ func TestOutputsAreDigested(t *testing.T) {
 		}
 	}
 	require.Fail(t, "nothing was reused")
+}
+
+// TestFileParameter: what a file that a parameter names holds is part of the
+// key; a value that is no absolute path is a word like any other.
+func TestFileParameter(t *testing.T) {
+	m, findings := artifacts.Load("artifact.yaml", []byte(`
+reprise: 1
+artifact: demo
+title: demo
+experiments:
+  E1:
+    title: one
+    profiles:
+      kick: {compute: 1s, with: {file: word}}
+    run: demo.measure
+`))
+	require.NoError(t, findings.Err())
+	key := func(file string) (string, error) {
+		params := map[string]any{}
+		if file != "" {
+			params["file"] = file
+		}
+		plan, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Params: params})
+		if err != nil {
+			return "", err
+		}
+		return plan.Steps[0].Key, nil
+	}
+	word, err := key("")
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "log")
+	_, err = key(path)
+	require.ErrorContains(t, err, "parameter file: open "+path)
+	require.NoError(t, os.WriteFile(path, []byte("a"), 0o600))
+	first, err := key(path)
+	require.NoError(t, err)
+	same, err := key(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("b"), 0o600))
+	other, err := key(path)
+	require.NoError(t, err)
+	require.Equal(t, first, same)
+	require.NotContains(t, []string{word, first}, other)
 }

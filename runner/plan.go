@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -233,6 +234,11 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		if b.ReadsTraces {
 			s.Parts = append(s.Parts, store.Part{Name: "traces", Value: traces})
 		}
+		files, err := fileParts(&b, point.Params)
+		if err != nil {
+			return nil, err
+		}
+		s.Parts = append(s.Parts, files...)
 		s.Parts = append(s.Parts, store.Part{Name: "built-in", Value: fmt.Sprintf("%s version %d", b.Name, b.Version)})
 		s.Key = store.Key(s.Parts)
 		return []*Step{s}, nil
@@ -269,6 +275,23 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		steps = append(steps, s)
 	}
 	return steps, nil
+}
+
+// fileParts digests the files that parameters of a built-in name.
+func fileParts(b *artifacts.Builtin, params map[string]any) ([]store.Part, error) {
+	var parts []store.Part
+	for _, p := range b.Params {
+		path, is := params[p.Name].(string)
+		if !p.File || !is || !filepath.IsAbs(path) {
+			continue
+		}
+		sum, _, err := store.DigestFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", p.Name, err)
+		}
+		parts = append(parts, store.Part{Name: "file " + p.Name, Value: sum})
+	}
+	return parts, nil
 }
 
 // ByName finds steps by id.

@@ -24,7 +24,7 @@ var recordedFiles embed.FS
 
 func init() {
 	data := artifacts.Param{Name: "data", Doc: "recorded (the set that comes with the artifact), synthetic, or file", Default: "recorded"}
-	file := artifacts.Param{Name: "file", Doc: "absolute path of labelled telemetry, for data: file; reprise's csv or a SuperCloud .npz. Without one nothing is observed", Default: ""}
+	file := artifacts.Param{Name: "file", Doc: "absolute path of labelled telemetry, for data: file; reprise's csv or a SuperCloud .npz. Without one nothing is observed", Default: "", File: true}
 	seed := artifacts.Param{Name: "seed", Doc: "of models, random splits and generated series", Default: 1}
 	for _, b := range []artifacts.Builtin{
 		{Name: "jobprofile.classify", Doc: "how often each model tells what ran, by what the test holds out", Run: classify,

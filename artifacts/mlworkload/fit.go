@@ -140,7 +140,7 @@ func pvalues(ctx context.Context, env *artifacts.Env) error {
 			return err
 		}
 		errs = append(errs, observe("p", fit.KolmogorovP(fit.Measure(all, held).KS, len(held)), "1", "family", f.Name, "n", "all", "test", "fixed"))
-		of, err := f.Fit(x)
+		of, err := f.FitNear(x, all)
 		if err != nil {
 			return err
 		}

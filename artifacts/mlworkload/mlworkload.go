@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	logParam = artifacts.Param{Name: "log", Doc: "philly, openb, code or conversation (in the folder of traces), lublin or made (generated), or the absolute path of a job log", Default: "lublin"}
+	logParam = artifacts.Param{Name: "log", Doc: "philly, openb, code or conversation (in the folder of traces), lublin or made (generated), or the absolute path of a job log", Default: "lublin", File: true}
 	seed     = artifacts.Param{Name: "seed", Doc: "of generated logs, samples and the jitter inside clock ticks", Default: 1}
 	source   = []artifacts.Param{logParam, seed,
 		{Name: "format", Doc: "of the file that log names; told from its content when empty", Default: ""},
@@ -71,7 +71,7 @@ func init() {
 		{Name: "mlworkload.forecast", Doc: "error of forecasts of the arrivals in the next slot, with a rolling origin",
 			Params: with(part, slot), ReadsTraces: true, Run: forecast},
 		{Name: "mlworkload.published-forecast", Doc: "error of Lucid's published forecast, beside persistence, on its own slots",
-			Params:      []artifacts.Param{{Name: "file", Doc: "absolute path of Venus_throughput_pred.csv of Lucid's repository; lucid_venus_throughput_pred.csv of the folder of traces when empty", Default: ""}},
+			Params:      []artifacts.Param{{Name: "file", Doc: "absolute path of Venus_throughput_pred.csv of Lucid's repository; lucid_venus_throughput_pred.csv of the folder of traces when empty", Default: "", File: true}},
 			ReadsTraces: true, Run: publishedForecast},
 		{Name: "mlworkload.generate", Doc: "a log generated from a fit, as swf and csv, and its distance from what was held out",
 			Params: with(part,

@@ -54,6 +54,10 @@ var ErrSample = errors.New("sample cannot be fitted")
 // Fit estimates the parameters by maximum likelihood.
 func (f Family) Fit(x []float64) (Distribution, error) { return f.fit(x, nil) }
 
+// FitNear is Fit, where near is the family's fit to a similar sample: mixtures
+// start from it alone.
+func (f Family) FitNear(x []float64, near Distribution) (Distribution, error) { return f.fit(x, near) }
+
 func (f Family) fit(x []float64, near Distribution) (Distribution, error) {
 	s, err := newSample(x, f.Over)
 	if err == nil && s.n() <= f.Free {
