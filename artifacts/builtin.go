@@ -16,14 +16,15 @@ type Builtin struct {
 	// Name is "<artifact>.<experiment>", as a manifest's run key has it.
 	Name string
 	// Version goes into the key under which results are reused: raise it when
-	// a change alters what the experiment measures.
+	// a change alters what the experiment measures. (Of builds that are not of a
+	// commit the whole program goes into the key.)
 	Version int
 	// Doc is one sentence for listings.
 	Doc string
 	// Params are the parameters the experiment takes; a manifest that gives
 	// another is refused.
 	Params []Param
-	// ReadsTraces says that Env.Traces is looked at; the folder's listing is
+	// ReadsTraces says that Env.Traces is looked at; the folder's content is
 	// then part of a step's key.
 	ReadsTraces bool
 	// Run does the experiment.

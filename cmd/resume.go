@@ -165,7 +165,7 @@ func (r *resumption) read(kept *store.Store, shown runFlags) error {
 		}
 	}
 	f := &r.flags
-	f.dryRun, f.json, f.headless, f.store, f.outputs, f.looks = shown.dryRun, shown.json, shown.headless, shown.store, shown.outputs, shown.looks
+	f.dryRun, f.json, f.headless, f.quiet, f.store, f.outputs, f.looks = shown.dryRun, shown.json, shown.headless, shown.quiet, shown.store, shown.outputs, shown.looks
 	f.nodes.lease.yes = shown.nodes.lease.yes
 	f.resumes = append([]string{r.id}, chain(kept, start.Resumes)...)
 	if r.manifests, err = load(r.names, &r.findings); err != nil {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -40,6 +41,7 @@ type runFlags struct {
 	nodes    nodeFlags
 	outputs  outputs
 	looks    looks
+	quiet    bool     // the terminal UI has the screen
 	resumes  []string // the run that is gone on with, and those before it
 }
 
@@ -441,19 +443,6 @@ func (s *session) on(ns nodes) error {
 }
 
 func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, params map[string]any, f runFlags) (*session, error) {
-	traces, err := source.ListingKey(a.getenv("REPRISE_TRACES"))
-	if err != nil {
-		return nil, fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "name a folder of traces, by its absolute path, or nothing")
-	}
-	plan, err := runner.NewPlan(manifests, runner.Options{
-		Profile: f.profile, Only: f.only, Params: params, Platform: platform, SourceKey: source.Key, Repository: source.Repository, TracesKey: traces,
-	})
-	if err != nil {
-		return nil, fail(ExitUsage, err)
-	}
-	if len(plan.Steps) == 0 {
-		return nil, fail(ExitUsage, fmt.Errorf("no experiment has a profile %q", f.profile), "reprise show NAME lists an artifact's profiles")
-	}
 	kept, err := a.openStore(f.store)
 	if err != nil {
 		return nil, err
@@ -462,6 +451,24 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 		if err := kept.Writable(); err != nil {
 			return nil, fail(ExitInfrastructure, fmt.Errorf("the store cannot be written: %w", err), "choose another folder with --store, or mend the permissions of this one")
 		}
+	}
+	identity, settled, err := program()
+	if err != nil {
+		return nil, fail(ExitInfrastructure, err)
+	}
+	plan, err := runner.NewPlan(manifests, runner.Options{
+		Profile: f.profile, Only: f.only, Params: params, Platform: platform, SourceKey: source.Key, Repository: source.Repository, TracesKey: a.tracesKey(kept, f.quiet),
+		Program: identity, Unsettled: !settled,
+	})
+	if err != nil {
+		var known *exitError
+		if errors.As(err, &known) {
+			return nil, fail(known.code, err, known.hints...)
+		}
+		return nil, fail(ExitUsage, err)
+	}
+	if len(plan.Steps) == 0 {
+		return nil, fail(ExitUsage, fmt.Errorf("no experiment has a profile %q", f.profile), "reprise show NAME lists an artifact's profiles")
 	}
 	args, err := f.args(manifests)
 	if err != nil {
@@ -478,6 +485,24 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 		engine.Leases = a.leasesReachedBy(f.nodes.sshConfig, f.store)
 	}
 	return &session{plan: plan, platform: platform, engine: engine}, nil
+}
+
+// tracesKey gives what identifies the content of the folder of real traces. The
+// first time it is read as a whole.
+func (a *app) tracesKey(kept *store.Store, quiet bool) func() (string, error) {
+	folder := source.Folder{Root: a.getenv("REPRISE_TRACES"), Known: filepath.Join(kept.Root(), "traces.json")}
+	if !quiet {
+		folder.Say = func(done, total int64) {
+			a.note("reading the traces in %s for the first time: %s of %s", folder.Root, inBytes(done), inBytes(total))
+		}
+	}
+	return sync.OnceValues(func() (string, error) {
+		key, err := folder.Key()
+		if err != nil {
+			return "", fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "name a folder of traces, by its absolute path, or nothing")
+		}
+		return key, nil
+	})
 }
 
 // execute runs the plan. What has finished once is reused the next time.

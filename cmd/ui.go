@@ -131,6 +131,7 @@ func (c *chooser) session(choice tui.Choice) (*session, runFlags, error) {
 		}
 	}
 	f := c.flags
+	f.quiet = true
 	f.profile, f.only, f.fresh, f.params = choice.Profile, choice.Only, choice.Fresh, nil
 	f.nodes.on, f.nodes.sshConfig = choice.On, choice.SSHConfig
 	for name, value := range choice.Params {
@@ -164,7 +165,9 @@ func (c *chooser) start(choice tui.Choice) (*tui.Job, error) {
 
 // resume goes on with a recorded run.
 func (c *chooser) resume(kept *store.Store, id string) (*tui.Job, error) {
-	r, err := c.app.resumption(kept, id, c.flags)
+	shown := c.flags
+	shown.quiet = true
+	r, err := c.app.resumption(kept, id, shown)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,10 @@ func TestMain(m *testing.M) {
 			return env.Observe(checks.Observation{Metric: "miss_ratio", Value: float64(v), Unit: "1"})
 		},
 	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "demo.traces", Version: 1, Doc: "reads traces", ReadsTraces: true,
+		Run: func(context.Context, *artifacts.Env) error { return nil },
+	})
 	if len(os.Args) == 4 && os.Args[1] == "exec" {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -58,8 +59,15 @@ type Options struct {
 	Only     []string       // experiment ids; all when empty
 	Params   map[string]any // values that replace the manifest's
 	Platform string         // class of the machine the steps will run on
-	// TracesKey identifies the folder of real traces, "" if there is none.
-	TracesKey string
+	// TracesKey identifies the content of the folder of real traces, "" if there
+	// is none; nil stands for that too. It may take long, and is called only if a
+	// step reads traces.
+	TracesKey func() (string, error)
+	// Program identifies the code of this program, which commands call as
+	// $REPRISE. Unsettled says that it is a build of code that no commit has, so
+	// that a built-in's version does not tell what it measures.
+	Program   string
+	Unsettled bool
 	// SourceKey gives what identifies the content of a source that its
 	// manifest does not pin by itself (a path).
 	SourceKey func(m *artifacts.Manifest, s artifacts.Source) (string, error)
@@ -112,7 +120,7 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 				}
 			}
 			for _, point := range points {
-				steps, err := pointSteps(m, id, e, profile, point, o.Platform, o.TracesKey, sources, parts, after)
+				steps, err := pointSteps(m, id, e, profile, point, o, sources, parts, after)
 				if err != nil {
 					return nil, fmt.Errorf("%s, experiment %s: %w", m.Artifact, id, err)
 				}
@@ -187,7 +195,7 @@ func stepSources(m *artifacts.Manifest, e artifacts.Experiment, o Options, trees
 // pointSteps makes the steps of one matrix point: one for a built-in, or the
 // shell steps in a row.
 func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profile artifacts.Profile, point artifacts.Point,
-	platform, traces string, sources map[string]artifacts.Source, shared []store.Part, after []string) ([]*Step, error) {
+	o Options, sources map[string]artifacts.Source, shared []store.Part, after []string) ([]*Step, error) {
 	base := m.Artifact + "/" + id
 	labels := map[string]string{"experiment": id}
 	var at []string
@@ -198,7 +206,7 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 	if len(at) > 0 {
 		base += "/" + strings.Join(at, ",")
 	}
-	common := append([]store.Part{{Name: "platform", Value: platform}}, shared...)
+	common := append([]store.Part{{Name: "platform", Value: o.Platform}}, shared...)
 	demands := m.Platforms[profile.Platform]
 	if len(demands.Devices) > 0 || len(demands.Prepare) > 0 {
 		value, err := json.Marshal(struct {
@@ -232,6 +240,13 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		s := step()
 		s.Builtin = &b
 		if b.ReadsTraces {
+			traces := ""
+			if o.TracesKey != nil {
+				var err error
+				if traces, err = o.TracesKey(); err != nil {
+					return nil, err
+				}
+			}
 			s.Parts = append(s.Parts, store.Part{Name: "traces", Value: traces})
 		}
 		files, err := fileParts(&b, point.Params)
@@ -240,6 +255,9 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		}
 		s.Parts = append(s.Parts, files...)
 		s.Parts = append(s.Parts, store.Part{Name: "built-in", Value: fmt.Sprintf("%s version %d", b.Name, b.Version)})
+		if o.Unsettled {
+			s.Parts = append(s.Parts, store.Part{Name: "program", Value: o.Program})
+		}
 		s.Key = store.Key(s.Parts)
 		return []*Step{s}, nil
 	}
@@ -271,6 +289,9 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 			return nil, err
 		}
 		s.Parts = append(s.Parts, store.Part{Name: "command", Value: sh.Sh}, store.Part{Name: "definition", Value: string(definition)})
+		if o.Program != "" && callsProgram.MatchString(sh.Sh) {
+			s.Parts = append(s.Parts, store.Part{Name: "program", Value: o.Program})
+		}
 		s.Key = store.Key(s.Parts)
 		steps = append(steps, s)
 	}
@@ -293,6 +314,9 @@ func fileParts(b *artifacts.Builtin, params map[string]any) ([]store.Part, error
 	}
 	return parts, nil
 }
+
+// callsProgram finds $REPRISE, but not $REPRISE_SOURCE_X.
+var callsProgram = regexp.MustCompile(`\$\{?REPRISE\b`)
 
 // ByName finds steps by id.
 func (p *Plan) ByName() map[string]*Step {

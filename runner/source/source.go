@@ -95,34 +95,6 @@ func Repository(folder string) (commit, state string) {
 	return commit, "clean"
 }
 
-// ListingKey digests the names and sizes of the files below a folder: what a
-// folder of traces holds, without reading terabytes. No folder gives "".
-func ListingKey(root string) (string, error) {
-	if root == "" {
-		return "", nil
-	}
-	h := sha256.New()
-	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d:%s%d\n", len(rel), rel, info.Size())
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // git checks the pinned commit out into a folder of its own. The folder gets
 // its name only when it is whole, so a fetch cut short is made again.
 func (c Cache) git(ctx context.Context, s artifacts.Source) (string, error) {

@@ -113,22 +113,6 @@ func TestPathKeyFollowsContent(t *testing.T) {
 	require.NotEqual(t, changed, renamed)
 }
 
-func TestListingKeyFollowsNamesAndSizes(t *testing.T) {
-	dir := t.TempDir()
-	none, err := ListingKey("")
-	require.NoError(t, err)
-	require.Empty(t, none)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "a"), []byte("1"), 0o600))
-	one, err := ListingKey(dir)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "b"), nil, 0o600))
-	two, err := ListingKey(dir)
-	require.NoError(t, err)
-	require.NotEqual(t, one, two)
-	_, err = ListingKey(filepath.Join(dir, "missing"))
-	require.Error(t, err)
-}
-
 func TestRepository(t *testing.T) {
 	dir := t.TempDir()
 	commit, state := Repository(dir)
