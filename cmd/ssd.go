@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -19,16 +20,16 @@ import (
 func (a *app) ssdCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ssd",
-		Short: "Emulate flash devices: replay a trace on one, serve one as a real disk",
+		Short: "Emulate flash devices: replay a trace on one, wear one out, serve one as a real disk",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.ssdReplayCommand(), a.ssdServeCommand(), a.ssdStatCommand())
+	c.AddCommand(a.ssdReplayCommand(), a.ssdAgeCommand(), a.ssdServeCommand(), a.ssdStatCommand())
 	return c
 }
 
 func (a *app) ssdReplayCommand() *cobra.Command {
-	var preset, geometry, gc, latencyOut string
+	var preset, geometry, gc, latencyOut, load, save string
 	var asJSON, wrap bool
 	var flags traceFlags
 	c := &cobra.Command{
@@ -45,23 +46,39 @@ has addresses; - reads standard input, and a generated trace may stand for it.
 A geometry file is YAML under FEMU's property names: secsz, secs_per_pg,
 pgs_per_blk, blks_per_pl, pls_per_lun, luns_per_ch, nchs, pg_rd_lat, pg_wr_lat,
 blk_er_lat (ns), gc_thres_pcent, gc_thres_pcent_high, gc_policy. What it leaves
-out has the preset's value.`,
+out has the preset's value.
+
+With --save the device's state is kept in a file, and --load begins with one: what
+is mapped where, erase counts, bad blocks, counters. The clock goes on from there,
+with nothing under way. reprise ssd age makes such files of worn devices. The femu
+model keeps no state.`,
 		Example: `  reprise ssd replay trace.csv --preset femu
   reprise ssd replay trace.csv --preset femu --geometry g0.yaml --gc fifo --json
   reprise ssd replay trace.csv --latency-out lat.csv
   reprise ssd replay src1_0.csv.gz --preset default --wrap
-  reprise ssd replay 'profile:msr-prxy_0?n=200000' --preset default --json`,
+  reprise ssd replay 'profile:msr-prxy_0?n=200000' --preset default --json
+
+  reprise ssd age --preset small --geometry fifo.yaml --erases 1000 --save worn.ssd
+  reprise ssd replay src1_0.csv.gz --load worn.ssd --wrap --save after.ssd`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ssd, err := openSSD(preset, geometry, gc)
+			ssd, err := openOrLoad(c, load, func() (emulator.SSD, error) { return openSSD(preset, geometry, gc) })
 			if err != nil {
 				return err
+			}
+			device, hasState := ssd.(*emulator.Device)
+			if save != "" && !hasState {
+				return fail(ExitUsage, errors.New("the femu model keeps no state to save"), "give another --preset: "+presetNames())
 			}
 			source, closeTrace, err := a.openRequests(args[0], &flags, ssd, wrap)
 			if err != nil {
 				return err
 			}
 			defer closeTrace()
+			loadedAt := int64(0)
+			if load != "" {
+				loadedAt = device.Now()
+			}
 
 			each, closeLatencies, err := latencyWriter(latencyOut)
 			if err != nil {
@@ -75,7 +92,9 @@ out has the preset's value.`,
 						fmt.Fprintf(a.stderr, "replayed %d requests, %.2f M/s\n", done, float64(done)/1e6/now.Sub(started).Seconds())
 					}
 				}
-				return source()
+				q, err := source()
+				q.Time += loadedAt
+				return q, err
 			}
 			report, err := emulator.Replay(c.Context(), ssd, next, each)
 			if cerr := closeLatencies(); err == nil && cerr != nil {
@@ -83,6 +102,11 @@ out has the preset's value.`,
 			}
 			if err != nil {
 				return replayError(args[0], err)
+			}
+			if save != "" {
+				if err := saveDevice(device, save); err != nil {
+					return fail(ExitInfrastructure, err)
+				}
 			}
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(report)
@@ -96,8 +120,57 @@ out has the preset's value.`,
 	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
 	c.Flags().BoolVar(&wrap, "wrap", false, "take addresses modulo the device's capacity")
+	c.Flags().StringVar(&load, "load", "", "begin with the device whose state is in this `file`")
+	c.Flags().StringVar(&save, "save", "", "keep the device's state in this `file`")
 	flags.add(c)
 	return c
+}
+
+// openOrLoad makes a device, or loads one, which then has its own properties.
+func openOrLoad[D any](c *cobra.Command, load string, open func() (D, error)) (ssd D, err error) {
+	if load == "" {
+		return open()
+	}
+	for _, name := range []string{"preset", "geometry", "gc"} {
+		if f := c.Flags().Lookup(name); f != nil && f.Changed {
+			return ssd, fail(ExitUsage, fmt.Errorf("--load and --%s: the device in %s has properties of its own", name, load))
+		}
+	}
+	device, err := loadDevice(load)
+	if err != nil {
+		return ssd, err
+	}
+	return any(device).(D), nil
+}
+
+// loadDevice reads a device's state.
+func loadDevice(name string, hints ...string) (*emulator.Device, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fail(ExitManifest, err)
+	}
+	defer f.Close()
+	d, err := emulator.Restore(f)
+	if err != nil {
+		return nil, fail(ExitManifest, fmt.Errorf("%s: %w", name, err), hints...)
+	}
+	return d, nil
+}
+
+// saveDevice writes a device's state, whole or not at all.
+func saveDevice(d *emulator.Device, name string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".state-*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(d.Snapshot(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // openRequests opens a trace as requests to a device.

@@ -95,7 +95,7 @@ loopback addresses only, since NBD knows no passwords, unless --allow-remote.`,
 				if states[i] == "" {
 					continue
 				}
-				if serr := saveDevice(e, states[i]); serr != nil {
+				if serr := e.Device(func(d *emulator.Device) error { return saveDevice(d, states[i]) }); serr != nil {
 					err = errors.Join(err, fail(ExitInfrastructure, serr))
 				}
 			}
@@ -152,11 +152,9 @@ func openExport(name, preset, geometry, data string) (e *nbd.Export, state strin
 			return nil, "", fail(ExitInfrastructure, err)
 		}
 		state = filepath.Join(folder, name+".ssd")
-		if f, err := os.Open(state); err == nil {
-			ssd, err = emulator.Restore(f)
-			f.Close()
-			if err != nil {
-				return nil, "", fail(ExitManifest, fmt.Errorf("%s: %w", state, err), "remove the file to begin with a new device over the same data")
+		if _, err := os.Stat(state); err == nil {
+			if ssd, err = loadDevice(state, "remove the file to begin with a new device over the same data"); err != nil {
+				return nil, "", err
 			}
 			if ssd.Config() != cfg {
 				return nil, "", fail(ExitManifest, fmt.Errorf("%s is of a device with other properties", state), "give the preset and geometry it was made with, or another folder")
@@ -170,24 +168,6 @@ func openExport(name, preset, geometry, data string) (e *nbd.Export, state strin
 		}
 		return nbd.NewExport(name, ssd, store), state, nil
 	}
-}
-
-// saveDevice writes a device's state beside its data, whole or not at all.
-func saveDevice(e *nbd.Export, name string) error {
-	return e.Device(func(d *emulator.Device) error {
-		f, err := os.CreateTemp(filepath.Dir(name), ".state-*")
-		if err != nil {
-			return err
-		}
-		err = errors.Join(d.Snapshot(f), f.Sync(), f.Close())
-		if err == nil {
-			err = os.Rename(f.Name(), name)
-		}
-		if err != nil {
-			return errors.Join(err, os.Remove(f.Name()))
-		}
-		return nil
-	})
 }
 
 // listenOn opens unix:PATH or tcp:HOST:PORT.

@@ -84,7 +84,7 @@ func (a *Aging) Growth(pages uint64) (Growth, error) {
 		return g, fmt.Errorf("%w: %d lines are erased under this workload, and a spread needs %d", ErrUnsure, len(active), agingLines)
 	case erases < 2*n:
 		return g, fmt.Errorf("%w: lines were erased %.2g times in the mean while watched, and 2 are needed", ErrUnsure, erases/n)
-	case d.cfg.GC == "fifo" && d.cfg.Leveling == "none" && d.cfg.ReadReclaim == 0:
+	case d.cfg.GC == "fifo" && d.cfg.ReadReclaim == 0 && !d.followsWear():
 		return g, nil // lines take turns
 	case d.followsWear():
 		g.Error = a.held(active)
