@@ -138,7 +138,7 @@ func publishedForecast(_ context.Context, env *artifacts.Env) error {
 	}
 	observe := observer(env)
 	var errs []error
-	for what, column := range map[string]string{"jobs": "job", "gpus": "num"} {
+	for what, column := range map[string]string{"jobs": "job", "gpus": "num"} { // in any order: none is random
 		truth, err := numbers(path, table, "submit_gpu_"+column)
 		if err != nil {
 			return err
@@ -233,7 +233,8 @@ func generate(_ context.Context, env *artifacts.Env) error {
 			continue
 		}
 		truth := v.of(held)
-		for of, other := range map[string][]float64{"generated": v.of(made), "past": v.of(past)} {
+		for _, of := range []string{"generated", "past"} {
+			other := v.of(map[string]*mlworkload.Log{"generated": made, "past": past}[of])
 			c := mlworkload.Compare(other, truth, 200, 30, rng)
 			errs = append(errs, observe("ks", c.KS, "1", "variable", v.name, "of", of), observe("p", c.P, "1", "variable", v.name, "of", of),
 				observe("small_p", c.SmallP, "1", "variable", v.name, "of", of))

@@ -70,7 +70,8 @@ func characterise(_ context.Context, env *artifacts.Env) error {
 	note("daily_kpss", c.KPSS, "1")
 	note("hourly_dispersion", c.Dispersion, "1")
 	note("month_distance", c.MonthDistance, "1")
-	busiest := slices.Max(c.Hours[:])
-	note("peak_to_mean_hour", float64(busiest)*24/float64(c.Jobs), "1")
+	if l.Span() >= 86400 {
+		note("peak_to_mean_hour", float64(slices.Max(c.Hours[:]))*24/float64(c.Jobs), "1")
+	}
 	return errors.Join(errs...)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"reprise/artifacts"
 	"reprise/checks/stats"
@@ -88,7 +90,8 @@ func fits(ctx context.Context, env *artifacts.Env) error {
 		}
 		bics[f.Name] = f.BIC(d, fitted)
 		least = min(least, bics[f.Name])
-		for of, values := range map[string][]float64{"fit": fitted, "held": held} {
+		for i, values := range [][]float64{fitted, held} {
+			of := []string{"fit", "held"}[i]
 			errs = append(errs,
 				observe("ks", fit.Measure(d, values).KS, "1", "family", f.Name, "of", of),
 				observe("wasserstein", fit.Wasserstein(d, values), "s", "family", f.Name, "of", of),
@@ -99,8 +102,8 @@ func fits(ctx context.Context, env *artifacts.Env) error {
 			errs = append(errs, observe("parameter", p.Value, "1", "family", f.Name, "parameter", p.Name))
 		}
 	}
-	for name, bic := range bics {
-		errs = append(errs, observe("bic_above_best", bic-least, "1", "family", name))
+	for _, name := range slices.Sorted(maps.Keys(bics)) {
+		errs = append(errs, observe("bic_above_best", bics[name]-least, "1", "family", name))
 	}
 	return errors.Join(errs...)
 }
@@ -174,8 +177,8 @@ func pvalues(ctx context.Context, env *artifacts.Env) error {
 				}
 			}
 			errs = append(errs, observe("ks", stats.Mean(distance), "1", "family", f.Name, "n", whole(n)))
-			for test, values := range p {
-				errs = append(errs, observe("p", stats.Mean(values), "1", "family", f.Name, "n", whole(n), "test", test))
+			for _, test := range slices.Sorted(maps.Keys(p)) {
+				errs = append(errs, observe("p", stats.Mean(p[test]), "1", "family", f.Name, "n", whole(n), "test", test))
 			}
 		}
 	}
@@ -219,8 +222,8 @@ func coverage(ctx context.Context, env *artifacts.Env) error {
 	}
 	observe := observer(env)
 	var errs []error
-	for test, count := range rejected {
-		errs = append(errs, observe("rejected", float64(count)/float64(rounds), "1", "test", test))
+	for _, test := range slices.Sorted(maps.Keys(rejected)) {
+		errs = append(errs, observe("rejected", float64(rejected[test])/float64(rounds), "1", "test", test))
 	}
 	return errors.Join(errs...)
 }
@@ -268,8 +271,8 @@ func lublin(_ context.Context, env *artifacts.Env) error {
 		bics[f.Name] = f.BIC(d, x)
 		least = min(least, bics[f.Name])
 	}
-	for name, bic := range bics {
-		errs = append(errs, observe("bic_above_best", bic-least, "1", "family", name))
+	for _, name := range slices.Sorted(maps.Keys(bics)) {
+		errs = append(errs, observe("bic_above_best", bics[name]-least, "1", "family", name))
 	}
 	return errors.Join(errs...)
 }

@@ -47,7 +47,7 @@ func init() {
 		return append(append([]artifacts.Param{}, source...), more...)
 	}
 	for _, b := range []artifacts.Builtin{
-		{Name: "mlworkload.characterise", Doc: "counts, means, quantiles, daily and weekly profile, skew, dependence and stationarity of a job log",
+		{Name: "mlworkload.characterise", Version: 2, Doc: "counts, means, quantiles, daily and weekly profile, skew, dependence and stationarity of a job log",
 			Params: with(), ReadsTraces: true, Run: characterise},
 		{Name: "mlworkload.fit", Doc: "distance of each family of distributions from the values it was fitted to and from values held out, and which is chosen",
 			Params: with(variable, families,
@@ -73,7 +73,7 @@ func init() {
 		{Name: "mlworkload.published-forecast", Doc: "error of Lucid's published forecast, beside persistence, on its own slots",
 			Params:      []artifacts.Param{{Name: "file", Doc: "absolute path of Venus_throughput_pred.csv of Lucid's repository; lucid_venus_throughput_pred.csv of the folder of traces when empty", Default: "", File: true}},
 			ReadsTraces: true, Run: publishedForecast},
-		{Name: "mlworkload.generate", Doc: "a log generated from a fit, as swf and csv, and its distance from what was held out",
+		{Name: "mlworkload.generate", Version: 2, Doc: "a log generated from a fit, as swf and csv, and its distance from what was held out",
 			Params: with(part,
 				artifacts.Param{Name: "split", Doc: "time (the later part is held out) or days (every second day)", Default: "time"},
 				artifacts.Param{Name: "arrivals", Doc: "renewal (independent gaps) or mmpp (Markov-modulated), both with the season's rate", Default: "renewal"}), ReadsTraces: true, Run: generate},
@@ -83,7 +83,7 @@ func init() {
 				artifacts.Param{Name: "family", Doc: "of distributions", Default: "lognormal-mix-3"},
 				artifacts.Param{Name: "n", Doc: "run times fitted to, and as many tested", Default: 2000}), ReadsTraces: true, Run: generalise},
 	} {
-		b.Version = 1
+		b.Version = max(1, b.Version)
 		artifacts.Register(b)
 	}
 }

@@ -124,8 +124,8 @@ func Characterise(l *Log) Characteristics {
 	c.GiniJobs = Gini(c.VCs, func(v Count) float64 { return float64(v.Jobs) })
 	c.GiniGPUTime = Gini(c.VCs, func(v Count) float64 { return v.GPUTime })
 	c.Dependence = stats.Spearman(sizes, durations)
-	c.KPSS = KPSS(l.Counts(24 * time.Hour))
-	hourly := l.Counts(time.Hour)
+	c.KPSS = KPSS(l.whole(24 * time.Hour))
+	hourly := l.whole(time.Hour)
 	c.Dispersion = stats.Variance(hourly) / stats.Mean(hourly)
 	previous := []float64(nil)
 	for _, m := range c.Months {
@@ -183,6 +183,12 @@ func (l *Log) Counts(slot time.Duration) []float64 {
 		counts = counts[:len(counts)-1]
 	}
 	return counts
+}
+
+// whole are Counts without the slots in which the log had not begun.
+func (l *Log) whole(slot time.Duration) []float64 {
+	counts := l.Counts(slot)
+	return counts[min(len(counts), int(math.Ceil(l.midnight()/slot.Seconds()))):]
 }
 
 // midnight is the time from the last midnight to the first submission, s.

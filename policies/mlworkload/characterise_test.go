@@ -57,6 +57,10 @@ func TestCharacterise(t *testing.T) {
 	require.InDelta(t, 1.0/6, c.GiniJobs, 1e-12)
 	require.Equal(t, []float64{2, 0}, l.Counts(24*time.Hour), "the third day is not over")
 
+	late := read(t, "submit\n2024-01-01 20:00:00\n2024-01-01 20:05:00\n", Options{})
+	require.Empty(t, late.whole(time.Hour), "no whole hour")
+	require.True(t, math.IsNaN(Characterise(late).Dispersion))
+
 	// A Poisson process has a dispersion of 1.
 	rng := rand.New(rand.NewPCG(3, 4))
 	var b strings.Builder
