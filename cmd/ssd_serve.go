@@ -35,13 +35,16 @@ device's latencies are only counted.
 
 Data is kept in memory, in sparse files in a folder (file:FOLDER, one NAME.img
 an export, beside NAME.ssd with the state of the device), or not at all (none:
-reads are zeros). A unix socket is only for its owner's user; TCP listens on
+reads are zeros). Clients that ask which ranges have data (nbdinfo --map, nbdcopy,
+qemu-img) are told by what is kept: in memory in pieces of 256 KiB, in files as
+fine as the file system knows. A unix socket is only for its owner's user; TCP listens on
 loopback addresses only, since NBD knows no passwords, unless --allow-remote.`,
 		Example: `  reprise ssd serve --preset small --listen unix:/tmp/ssd.sock
   fio --name=t --ioengine=nbd --uri='nbd+unix:///ssd?socket=/tmp/ssd.sock' --rw=randwrite --size=64m
 
   reprise ssd serve --export a=small --export b=default --data file:disks --metrics 127.0.0.1:9090 --listen tcp:127.0.0.1:10809
-  reprise ssd stat 127.0.0.1:9090`,
+  reprise ssd stat 127.0.0.1:9090
+  nbdinfo --map nbd://127.0.0.1/a`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(exports) == 0 {

@@ -172,6 +172,103 @@ func TestRequestsAgainstArray(t *testing.T) {
 	}
 }
 
+// option sends an option and returns its replies up to the last, by kind.
+func (c *client) option(kind uint32, data []byte) (kinds []uint32, payloads [][]byte) {
+	c.send(uint64(magicOption), kind, uint32(len(data)), data)
+	for {
+		h := c.expect(20)
+		require.EqualValues(c.t, uint64(magicReply), binary.BigEndian.Uint64(h))
+		got := binary.BigEndian.Uint32(h[12:])
+		kinds, payloads = append(kinds, got), append(payloads, c.expect(int(binary.BigEndian.Uint32(h[16:]))))
+		if got == repAck || got >= 1<<31 {
+			return kinds, payloads
+		}
+	}
+}
+
+// chunk sends a request and returns the type and the payload of the one chunk
+// that answers it.
+func (c *client) chunk(kind, flags uint16, off uint64, n uint32) (uint16, []byte) {
+	c.send(uint32(magicReq), flags, kind, uint64(77), off, n)
+	h := c.expect(20)
+	require.EqualValues(c.t, magicChunk, binary.BigEndian.Uint32(h))
+	require.EqualValues(c.t, chunkDone, binary.BigEndian.Uint16(h[4:]))
+	require.EqualValues(c.t, 77, binary.BigEndian.Uint64(h[8:]))
+	return binary.BigEndian.Uint16(h[6:]), c.expect(int(binary.BigEndian.Uint32(h[16:])))
+}
+
+func TestStructuredReplies(t *testing.T) {
+	for _, paced := range []bool{false, true} {
+		t.Run(fmt.Sprintf("paced=%v", paced), func(t *testing.T) {
+			d := tiny(t)
+			e := NewExport("disk", d, NewMemory(int64(d.Pages())*4096))
+			_, path := start(t, paced, e)
+			nc, err := net.Dial("unix", path)
+			require.NoError(t, err)
+			defer nc.Close()
+			require.NoError(t, nc.SetDeadline(time.Now().Add(20*time.Second)))
+			c := &client{t: t, Conn: nc}
+			c.expect(18)
+			c.send(uint32(3))
+
+			text := func(s string) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...) }
+			meta := func(export string, queries ...string) []byte {
+				b := binary.BigEndian.AppendUint32(text(export), uint32(len(queries)))
+				for _, q := range queries {
+					b = append(b, text(q)...)
+				}
+				return b
+			}
+			last := func(kinds []uint32, _ [][]byte) uint32 { return kinds[len(kinds)-1] }
+			require.EqualValues(t, repErrInvalid, last(c.option(optSetMeta, meta("disk", metaAllocation))), "before structured replies")
+			require.EqualValues(t, repErrInvalid, last(c.option(optStructuredReply, []byte{1})))
+			require.EqualValues(t, repAck, last(c.option(optStructuredReply, nil)))
+			require.EqualValues(t, repErrInvalid, last(c.option(optSetMeta, []byte{0, 0, 0, 200})))
+			require.EqualValues(t, repErrInvalid, last(c.option(optSetMeta, append(meta("disk"), 1))))
+			require.EqualValues(t, repUnknown, last(c.option(optSetMeta, meta("other", metaAllocation))))
+			kinds, _ := c.option(optListMeta, meta("disk", "base:"))
+			require.Equal(t, []uint32{repMeta, repAck}, kinds)
+			kinds, _ = c.option(optSetMeta, meta("disk", "qemu:dirty-bitmap:x"))
+			require.Equal(t, []uint32{repAck}, kinds, "contexts that are not known are passed over")
+			kinds, payloads := c.option(optSetMeta, meta("disk", metaAllocation))
+			require.Equal(t, []uint32{repMeta, repAck}, kinds)
+			require.Equal(t, append([]byte{0, 0, 0, allocationID}, metaAllocation...), payloads[0])
+			_, payloads = c.option(optGo, append(text("disk"), 0, 0))
+			require.EqualValues(t, transmissionFlags|flagDontFragment, binary.BigEndian.Uint16(payloads[0][10:]))
+
+			data := bytes.Repeat([]byte{7}, 4096)
+			code, _ := c.do(cmdWrite, 0, chunkSize, 4096, data) // whose reply may stay a simple one
+			require.Zero(t, code)
+			kind, got := c.chunk(cmdRead, cmdFlagDF, chunkSize, 4096)
+			require.EqualValues(t, chunkData, kind)
+			require.Equal(t, append(binary.BigEndian.AppendUint64(nil, chunkSize), data...), got)
+			kind, got = c.chunk(cmdRead, 0, 2*chunkSize, chunkSize)
+			require.EqualValues(t, chunkHole, kind)
+			require.Equal(t, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, 2*chunkSize), chunkSize), got)
+			kind, got = c.chunk(cmdRead, 0, uint64(e.Size), 1)
+			require.EqualValues(t, chunkErrored, kind)
+			require.Equal(t, []byte{0, 0, 0, errInval, 0, 0}, got)
+
+			kind, got = c.chunk(cmdStatus, 0, 512, 2*chunkSize)
+			require.EqualValues(t, chunkStatus, kind)
+			want := []byte{0, 0, 0, allocationID}
+			for _, v := range []uint32{chunkSize - 512, stateHole | stateZeroes, chunkSize, 0, 512, stateHole | stateZeroes} {
+				want = binary.BigEndian.AppendUint32(want, v)
+			}
+			require.Equal(t, want, got)
+			_, got = c.chunk(cmdStatus, cmdFlagOne, 512, 2*chunkSize)
+			require.Equal(t, want[:12], got)
+			for _, q := range []struct {
+				off uint64
+				n   uint32
+			}{{uint64(e.Size), 1}, {0, 0}, {1, uint32(e.Size)}} {
+				kind, _ = c.chunk(cmdStatus, 0, q.off, q.n)
+				require.EqualValues(t, chunkErrored, kind)
+			}
+		})
+	}
+}
+
 func TestErrorsKeepTheConnection(t *testing.T) {
 	d := tiny(t)
 	e := NewExport("disk", d, NewNothing())
@@ -316,6 +413,7 @@ func FuzzTransmission(f *testing.F) {
 
 func FuzzHandshake(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x03IHAVEOPT\x00\x00\x00\x03\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x00\x00\x03IHAVEOPT\x00\x00\x00\x08\x00\x00\x00\x00IHAVEOPT\x00\x00\x00\x0a\x00\x00\x00\x1b\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x0fbase:allocation"))
 	f.Add([]byte("\x00\x00\x00\x01IHAVEOPT\x00\x00\x00\x07\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00"))
 	d := tiny(f)
 	e := NewExport("disk", d, NewNothing())
@@ -404,7 +502,42 @@ func TestNbdinfo(t *testing.T) {
 	out := tool(t, "nbdinfo", "--json", "nbd+unix:///disk?socket="+path)
 	require.Contains(t, out, fmt.Sprintf(`"export-size": %d`, e.Size))
 	require.Contains(t, out, `"can_trim": true`)
+	require.Contains(t, out, `"structured": true`)
+	require.Contains(t, out, `"base:allocation"`)
 	require.Contains(t, tool(t, "nbdinfo", "--list", "nbd+unix://?socket="+path), `export="other"`)
+}
+
+// What clients make of block status: a file with data in its middle, and a copy
+// of it.
+func TestBlockStatus(t *testing.T) {
+	for name, open := range map[string]func(int64) (Store, error){
+		"memory": func(size int64) (Store, error) { return NewMemory(size), nil },
+		"file":   func(size int64) (Store, error) { return OpenFile(filepath.Join(t.TempDir(), "data"), size) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := tiny(t)
+			store, err := open(int64(d.Pages()) * 4096)
+			require.NoError(t, err)
+			e := NewExport("disk", d, store)
+			_, path := start(t, false, e)
+			uri := "nbd+unix:///disk?socket=" + path
+			data := bytes.Repeat([]byte("reprise "), 1<<15)
+			code, _ := dial(t, path, "disk").do(cmdWrite, cmdFlagFUA, 1<<20, uint32(len(data)), data)
+			require.Zero(t, code)
+			out := tool(t, "nbdinfo", "--map", uri)
+			require.Regexp(t, `^ +0 +1048576 +3 +hole,zero\n +1048576 +262144 +0 +data\n +1310720 +\d+ +3 +hole,zero\n$`, out)
+			out = tool(t, "qemu-img", "map", "--output=json", uri)
+			require.Contains(t, out, `"start": 1048576, "length": 262144, "depth": 0, "present": true, "zero": false, "data": true`)
+			image := filepath.Join(t.TempDir(), "image")
+			tool(t, "nbdcopy", uri, image)
+			got, err := os.ReadFile(image)
+			require.NoError(t, err)
+			want := make([]byte, e.Size)
+			copy(want[1<<20:], data)
+			require.True(t, bytes.Equal(want, got))
+			require.Less(t, e.Stat().Client.ReadBytes, uint64(1<<20), "holes are not read")
+		})
+	}
 }
 
 func TestQemuImg(t *testing.T) {

@@ -1,6 +1,7 @@
 // Package nbd serves emulated SSDs as network block devices: the fixed
-// newstyle handshake with LIST, INFO, GO, EXPORT_NAME and ABORT, simple
-// replies, and READ, WRITE, FLUSH, TRIM, WRITE_ZEROES and FUA, as
+// newstyle handshake with LIST, INFO, GO, EXPORT_NAME and ABORT, simple and
+// structured replies, and READ, WRITE, FLUSH, TRIM, WRITE_ZEROES, FUA and
+// BLOCK_STATUS in the context base:allocation, as
 // https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md has them.
 //
 // Virtual time is the server's clock. Paced, a reply leaves when the device
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,20 +50,33 @@ const (
 	magicReply  = 0x0003e889045565a9
 	magicReq    = 0x25609513
 	magicSimple = 0x67446698
+	magicChunk  = 0x668e33ef
 
 	flagFixedNewstyle, flagNoZeroes = 1, 2
 
 	optExportName, optAbort, optList, optInfo, optGo = 1, 2, 3, 6, 7
+	optStructuredReply, optListMeta, optSetMeta      = 8, 9, 10
 
-	repAck, repServer, repInfo             = 1, 2, 3
+	repAck, repServer, repInfo, repMeta    = 1, 2, 3, 4
 	repErrUnsup, repErrInvalid, repUnknown = 1<<31 | 1, 1<<31 | 3, 1<<31 | 6
 	infoExport, infoBlockSize              = 0, 3
 
+	// The one metadata context there is, its number, and what it says of a range.
+	metaAllocation         = "base:allocation"
+	allocationID           = 1
+	stateHole, stateZeroes = 1, 2
+
+	chunkDone                                       = 1 // flag: the reply's last
+	chunkData, chunkHole, chunkStatus, chunkErrored = 1, 2, 5, 1<<15 | 1
+	maxExtents                                      = 4096    // told in one reply
+	holeFrom                                        = 1 << 16 // bytes of a read for which to look whether it has data at all
+
 	// has flags, flush, FUA, trim, write zeroes, multiple connections
 	transmissionFlags = 1 | 4 | 8 | 32 | 64 | 256
+	flagDontFragment  = 128 // with structured replies; a read is one chunk anyway
 
-	cmdRead, cmdWrite, cmdDisc, cmdFlush, cmdTrim, cmdWriteZeroes = 0, 1, 2, 3, 4, 6
-	cmdFlagFUA, cmdFlagNoHole                                     = 1, 2
+	cmdRead, cmdWrite, cmdDisc, cmdFlush, cmdTrim, cmdWriteZeroes, cmdStatus = 0, 1, 2, 3, 4, 6, 7
+	cmdFlagFUA, cmdFlagNoHole, cmdFlagDF, cmdFlagOne                         = 1, 2, 4, 8
 
 	errPerm, errIO, errInval, errNoSpace, errOverflow = 1, 5, 22, 28, 75
 
@@ -170,17 +185,24 @@ type conn struct {
 	r     *bufio.Reader
 	w     *bufio.Writer
 	stall time.Duration // see Server.Stall
+	// Replies with data are in chunks; and of which export block status may be
+	// asked.
+	structured bool
+	status     *Export
 	// out carries the replies of a paced connection; inFlight keeps it from
 	// filling up.
 	out      chan reply
 	inFlight chan struct{}
 }
 
-// reply is a simple reply and, for reads, its data.
+// reply is a simple reply and, for reads, its data; or, unless chunk is 0, a
+// structured one of a single chunk. head is the part of its payload before data.
 type reply struct {
 	code   uint32
 	cookie uint64
 	data   []byte
+	chunk  uint16
+	head   []byte
 }
 
 func (s *Server) handle(ctx context.Context, nc net.Conn) error {
@@ -242,10 +264,26 @@ func (c *conn) writeReplies(ended <-chan struct{}) {
 }
 
 func (c *conn) send(r reply) error {
-	if c.w.Available() < 16+len(r.data) {
+	if c.w.Available() < 20+len(r.head)+len(r.data) {
 		if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
 			return err
 		}
+	}
+	if r.chunk != 0 {
+		var h [20]byte
+		binary.BigEndian.PutUint32(h[0:], magicChunk)
+		binary.BigEndian.PutUint16(h[4:], chunkDone)
+		binary.BigEndian.PutUint16(h[6:], r.chunk)
+		binary.BigEndian.PutUint64(h[8:], r.cookie)
+		binary.BigEndian.PutUint32(h[16:], uint32(len(r.head)+len(r.data)))
+		if _, err := c.w.Write(h[:]); err != nil {
+			return err
+		}
+		if _, err := c.w.Write(r.head); err != nil {
+			return err
+		}
+		_, err := c.w.Write(r.data)
+		return err
 	}
 	var h [16]byte
 	binary.BigEndian.PutUint32(h[0:], magicSimple)
@@ -259,6 +297,46 @@ func (c *conn) send(r reply) error {
 	}
 	_, err := c.w.Write(r.data)
 	return err
+}
+
+// structure makes a reply to a read or a question of block status a structured
+// one.
+func (r *reply) structure(e *Export, kind uint16, off uint64, n uint32) {
+	switch {
+	case r.code != 0:
+		r.chunk, r.data = chunkErrored, nil
+		r.head = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(nil, r.code), 0) // and no message
+	case kind == cmdRead:
+		r.chunk, r.head = chunkData, binary.BigEndian.AppendUint64(nil, off)
+		if n < holeFrom {
+			return
+		}
+		if length, hole := e.store.Extent(int64(off)); hole && length >= int64(n) {
+			r.chunk, r.data = chunkHole, nil
+			r.head = binary.BigEndian.AppendUint32(r.head, n)
+		}
+	case kind == cmdStatus:
+		r.chunk, r.head = chunkStatus, binary.BigEndian.AppendUint32(nil, allocationID)
+	}
+}
+
+// extents says of a range which parts of it the store has data for, as
+// descriptors of block status; the first only if one.
+func (e *Export) extents(off, n int64, one bool) (descriptors []byte) {
+	for count := 0; n > 0 && count < maxExtents; count++ {
+		length, hole := e.store.Extent(off)
+		length = min(length, n)
+		state := uint32(0)
+		if hole {
+			state = stateHole | stateZeroes
+		}
+		descriptors = binary.BigEndian.AppendUint32(descriptors, uint32(length))
+		descriptors = binary.BigEndian.AppendUint32(descriptors, state)
+		if off, n = off+length, n-length; one {
+			break
+		}
+	}
+	return descriptors
 }
 
 func (c *conn) flush() error {
@@ -332,7 +410,7 @@ func (s *Server) handshake(c *conn) (*Export, error) {
 			if e == nil {
 				return nil, fmt.Errorf("handshake: no export %.60q", data)
 			}
-			write(uint64(e.Size), uint16(transmissionFlags))
+			write(uint64(e.Size), c.flags())
 			if clientFlags&flagNoZeroes == 0 {
 				write(make([]byte, 124))
 			}
@@ -362,7 +440,7 @@ func (s *Server) handshake(c *conn) (*Export, error) {
 			}
 			info := binary.BigEndian.AppendUint16(nil, infoExport)
 			info = binary.BigEndian.AppendUint64(info, uint64(e.Size))
-			info = binary.BigEndian.AppendUint16(info, transmissionFlags)
+			info = binary.BigEndian.AppendUint16(info, c.flags())
 			answer(repInfo, info...)
 			sizes := binary.BigEndian.AppendUint16(nil, infoBlockSize)
 			for _, n := range []uint32{1, 4096, maxPayload} {
@@ -373,6 +451,36 @@ func (s *Server) handshake(c *conn) (*Export, error) {
 			if h.Option == optGo {
 				chosen = e
 			}
+		case optStructuredReply:
+			if len(data) != 0 {
+				answer(repErrInvalid)
+				break
+			}
+			c.structured = true
+			answer(repAck)
+		case optListMeta, optSetMeta:
+			name, queries, ok := metaQueries(data)
+			if !ok || !c.structured {
+				answer(repErrInvalid)
+				break
+			}
+			e := s.export(name)
+			if e == nil {
+				answer(repUnknown)
+				break
+			}
+			id := uint32(allocationID)
+			wanted := slices.Contains(queries, metaAllocation)
+			if h.Option == optListMeta {
+				id = 0
+				wanted = wanted || len(queries) == 0 || slices.Contains(queries, "base:")
+			} else if c.status = nil; wanted {
+				c.status = e
+			}
+			if wanted {
+				answer(repMeta, append(binary.BigEndian.AppendUint32(nil, id), metaAllocation...)...)
+			}
+			answer(repAck)
 		default:
 			answer(repErrUnsup)
 		}
@@ -400,6 +508,44 @@ func infoName(data []byte) (string, bool) {
 		return "", false
 	}
 	return string(data[4 : 4+n]), true
+}
+
+// metaQueries takes the export's name and the queries from the data of
+// LIST_META_CONTEXT and SET_META_CONTEXT: all are counted.
+func metaQueries(data []byte) (name string, queries []string, ok bool) {
+	text := func() (s string) {
+		if ok = len(data) >= 4; !ok {
+			return ""
+		}
+		n := binary.BigEndian.Uint32(data)
+		if data = data[4:]; uint64(n) > uint64(len(data)) {
+			ok = false
+			return ""
+		}
+		s, data = string(data[:n]), data[n:]
+		return s
+	}
+	if name = text(); !ok || len(data) < 4 {
+		return "", nil, false
+	}
+	count := binary.BigEndian.Uint32(data)
+	data = data[4:]
+	for range count {
+		q := text()
+		if !ok {
+			return "", nil, false
+		}
+		queries = append(queries, q)
+	}
+	return name, queries, len(data) == 0
+}
+
+// flags are the transmission flags of a connection.
+func (c *conn) flags() uint16 {
+	if c.structured {
+		return transmissionFlags | flagDontFragment
+	}
+	return transmissionFlags
 }
 
 // transmit answers requests until the client leaves.
@@ -451,10 +597,26 @@ func (s *Server) transmit(ctx context.Context, c *conn, e *Export) error {
 		}
 
 		now := s.clock()
-		latency, code := e.do(now, kind, flags, off, n, payload)
-		r := reply{code: code, cookie: cookie}
+		r := reply{cookie: cookie}
+		var latency int64
+		switch {
+		case kind == cmdStatus && c.status == e:
+			if off >= uint64(e.Size) || uint64(n) > uint64(e.Size)-off || n == 0 || flags&^cmdFlagOne != 0 {
+				r.code = errInval
+				e.failed()
+			} else {
+				r.data = e.extents(int64(off), int64(n), flags&cmdFlagOne != 0)
+			}
+		case c.structured && kind == cmdRead:
+			latency, r.code = e.do(now, kind, flags&^cmdFlagDF, off, n, payload)
+		default:
+			latency, r.code = e.do(now, kind, flags, off, n, payload)
+		}
 		if kind == cmdRead {
 			r.data = payload
+		}
+		if c.structured && (kind == cmdRead || kind == cmdStatus) {
+			r.structure(e, kind, off, n)
 		}
 		if !s.Paced {
 			if err := c.send(r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 )
@@ -15,6 +16,9 @@ type Store interface {
 	io.WriterAt
 	// Zero makes a range read as zeros and gives its space back if it can.
 	Zero(off, n int64) error
+	// Extent is how far, from off on, all is data, or all a hole that reads as
+	// zeros. It may say data where there are only zeros.
+	Extent(off int64) (n int64, hole bool)
 	Sync() error
 	io.Closer
 }
@@ -28,6 +32,7 @@ func NewNothing() Store { return nothing{} }
 func (nothing) ReadAt(p []byte, _ int64) (int, error)  { clear(p); return len(p), nil }
 func (nothing) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 func (nothing) Zero(int64, int64) error                { return nil }
+func (nothing) Extent(int64) (int64, bool)             { return math.MaxInt64, true }
 func (nothing) Sync() error                            { return nil }
 func (nothing) Close() error                           { return nil }
 
@@ -90,6 +95,18 @@ func (m *memory) Zero(off, n int64) error {
 	return nil
 }
 
+func (m *memory) Extent(off int64) (n int64, hole bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	i := off / chunkSize
+	hole = m.chunks[i] == nil
+	end := i + 1
+	for end < int64(len(m.chunks)) && (m.chunks[end] == nil) == hole {
+		end++
+	}
+	return end*chunkSize - off, hole
+}
+
 func (m *memory) Sync() error  { return nil }
 func (m *memory) Close() error { return nil }
 
@@ -118,6 +135,8 @@ func OpenFile(name string, size int64) (Store, error) {
 	}
 	return file{f}, nil
 }
+
+func (f file) Extent(off int64) (n int64, hole bool) { return extent(f.File, off) }
 
 func (f file) Zero(off, n int64) error {
 	if punchHole(f.File, off, n) == nil {
