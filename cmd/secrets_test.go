@@ -129,6 +129,7 @@ claims:
 // environments of those that it has started, until stop is closed.
 func watchChildren(pid int, stop <-chan struct{}) string {
 	seen := map[string]bool{}
+	own := ""
 	for {
 		select {
 		case <-stop:
@@ -143,12 +144,16 @@ func watchChildren(pid int, stop <-chan struct{}) string {
 		below := []int{pid}
 		for i := 0; i < len(below); i++ {
 			below = append(below, nodetest.Children(below[i])...)
-			for _, file := range []string{"cmdline", "environ"} {
-				if file == "environ" && i == 0 {
-					continue // reprise itself has them
-				}
+			look := func(file string) string {
 				data, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(below[i]), file))
-				seen[strings.ReplaceAll(string(data), "\x00", " ")] = true
+				return strings.ReplaceAll(string(data), "\x00", " ")
+			}
+			command := look("cmdline")
+			seen[command] = true
+			if i == 0 {
+				own = command // its environment has them
+			} else if command != own { // else it is about to become the command
+				seen[look("environ")] = true
 			}
 		}
 	}
