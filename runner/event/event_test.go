@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,4 +133,35 @@ func TestWriteErrorIsReported(t *testing.T) {
 	log.Emit(Warned{Message: "a"})
 	require.ErrorContains(t, log.Err(), "no space left")
 	require.Equal(t, 1, shown, "viewers still see what happens")
+}
+
+// TestTextsAreHidden goes through all kinds: what a program or an error says is
+// given to Hide before anybody sees it, and what it was given stays as it was.
+func TestTextsAreHidden(t *testing.T) {
+	const secret = "hunter2 hunter2"
+	tail := []string{"a", secret}
+	var file bytes.Buffer
+	var seen []Event
+	log := NewLog("r", &file, time.Now, func(e Event) { seen = append(seen, e) })
+	log.Hide = func(text string) string { return strings.ReplaceAll(text, secret, "…") }
+	for _, p := range []Payload{
+		RunStarted{Command: secret, Args: []string{secret}},
+		StepStarted{Reason: "did not succeed: " + secret},
+		StepQueued{Reason: secret},
+		StepProgress{Doing: secret},
+		StepFinished{Error: secret, Tail: tail},
+		Warned{Message: secret},
+		Held{Why: secret},
+		Judged{Verdict: checks.Verdict{Reason: secret}},
+	} {
+		log.Emit(p)
+	}
+	require.NotContains(t, file.String(), secret)
+	require.Equal(t, 10, strings.Count(file.String(), "…"))
+	for _, e := range seen {
+		line, err := json.Marshal(e)
+		require.NoError(t, err)
+		require.NotContains(t, string(line), secret)
+	}
+	require.Equal(t, secret, tail[1])
 }
