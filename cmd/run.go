@@ -23,6 +23,7 @@ import (
 	"reprise/runner"
 	"reprise/runner/event"
 	"reprise/runner/node"
+	"reprise/runner/node/remote"
 	"reprise/runner/source"
 	"reprise/runner/store"
 	"reprise/tui"
@@ -438,6 +439,12 @@ func (s *session) on(ns nodes) error {
 	if is := ns[0].Machine().Platform(); is != s.platform {
 		return fail(ExitInfrastructure, fmt.Errorf("%s is %s, not %s", ns[0].Name(), is, s.platform), "run with --on ssh: on it")
 	}
+	reads := func(step *runner.Step) bool { return step.Builtin != nil && step.Builtin.ReadsTraces }
+	if _, far := ns[0].(*remote.Node); far && s.engine.Traces != "" && slices.ContainsFunc(s.plan.Steps, reads) {
+		if err := (source.Folder{Root: s.engine.Traces}).Movable(); err != nil {
+			return fail(ExitUsage, fmt.Errorf("REPRISE_TRACES: %w", err), "put the file itself there; the folder is copied to the machines of --on ssh:")
+		}
+	}
 	s.nodes, s.engine.Nodes = ns, ns
 	return nil
 }
@@ -474,8 +481,15 @@ func (a *app) prepareFor(platform string, manifests []*artifacts.Manifest, param
 	if err != nil {
 		return nil, fail(ExitInfrastructure, err)
 	}
+	traces := a.getenv(runner.TracesVariable)
+	if traces != "" {
+		if traces, err = filepath.Abs(traces); err != nil {
+			return nil, fail(ExitUsage, err)
+		}
+	}
 	engine := &runner.Engine{
-		Store: kept, Version: version(), Command: f.recorded(manifests), Args: args, Resumes: f.resumes, Jobs: f.jobs, Fresh: f.fresh, Now: a.now, Secrets: a.secrets,
+		Traces: traces,
+		Store:  kept, Version: version(), Command: f.recorded(manifests), Args: args, Resumes: f.resumes, Jobs: f.jobs, Fresh: f.fresh, Now: a.now, Secrets: a.secrets,
 		Fetch: source.Cache{Dir: filepath.Join(kept.Root(), "sources")}.Fetch,
 	}
 	if f.nodes.on != "" && f.nodes.on != "local" {

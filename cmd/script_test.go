@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,26 @@ func TestMain(m *testing.M) {
 		Params: []artifacts.Param{{Name: "v", Doc: "value", Default: 1.0}},
 		Run: func(_ context.Context, env *artifacts.Env) error {
 			return env.Observe(checks.Observation{Metric: "v", Value: env.Params["v"].(float64), Unit: "1"})
+		},
+	})
+	artifacts.Register(artifacts.Builtin{
+		Name: "demo.traces", Version: 1, Doc: "observes the size of the traces", ReadsTraces: true,
+		Run: func(_ context.Context, env *artifacts.Env) error {
+			size := 0.0
+			if env.Traces != "" {
+				err := filepath.WalkDir(env.Traces, func(path string, d fs.DirEntry, err error) error {
+					if err != nil || d.IsDir() {
+						return err
+					}
+					data, err := os.ReadFile(path)
+					size += float64(len(data))
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return env.Observe(checks.Observation{Metric: "size", Value: size, Unit: "B"})
 		},
 	})
 	testscript.Main(m, map[string]func(){"reprise": Main, "reprise-breaks": mainThatBreaks})

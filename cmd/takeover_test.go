@@ -95,3 +95,35 @@ func TestKilledOnHost(t *testing.T) {
 	s := nodetest.StartSSHD(t)
 	killedAndRunAgain(t, "--ssh-config", sshConfig(t, s), "--on", "ssh:host1")
 }
+
+// TestTracesTravel runs what reads traces on a host: it finds there what the
+// runner has, and not what the host has.
+func TestTracesTravel(t *testing.T) {
+	s := nodetest.StartSSHD(t)
+	dir, traces := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), []byte(`
+reprise: 1
+artifact: reads
+title: t
+experiments:
+  E1: {title: t, profiles: {kick: {compute: 60s}}, run: demo.traces}
+`), 0o644))
+	require.NoError(t, os.MkdirAll(filepath.Join(traces, "deep"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(traces, "deep", "a"), []byte("12345"), 0o644))
+	run := func(folder string) (int, string, string) {
+		return reprise(t, []string{"REPRISE_TRACES=" + folder}, "run", dir, "--json", "--store", t.TempDir(), "--ssh-config", sshConfig(t, s), "--on", "ssh:host1")
+	}
+	for folder, want := range map[string]string{traces: "reads/E1size5", "": "reads/E1size0"} {
+		code, out, bad := run(folder)
+		require.Zero(t, code, "%s%s", out, bad)
+		require.Equal(t, []string{want}, observed(t, out))
+	}
+	require.NoError(t, os.Symlink("deep/a", filepath.Join(traces, "inside")))
+	code, out, bad := run(traces)
+	require.Zero(t, code, "%s%s", out, bad)
+	require.Equal(t, []string{"reads/E1size10"}, observed(t, out))
+	require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(traces, "out")))
+	code, _, bad = run(traces)
+	require.Equal(t, ExitUsage, code, bad)
+	require.Contains(t, bad, "is a link out of the folder, to /etc/hostname")
+}

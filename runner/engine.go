@@ -42,6 +42,9 @@ type Engine struct {
 	// on with, and so on. What they measured stands in even if Fresh.
 	Resumes []string
 	Now     func() time.Time
+	// Traces is the folder of real traces, by its absolute path; "" is none. The
+	// built-in experiments that read traces find it, or a copy, where they run.
+	Traces string
 	// Fetch brings a source to this machine and gives its folder or file.
 	Fetch func(ctx context.Context, m *artifacts.Manifest, name string, s artifacts.Source) (string, error)
 
@@ -635,6 +638,12 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	command.Env = Environ(s)
 	if s.Builtin != nil {
 		command.Stdout = report
+		switch {
+		case s.Builtin.ReadsTraces && x.Traces != "":
+			command.Files[TracesVariable] = x.Traces
+		case s.Builtin.ReadsTraces: // nor those of the machine it runs on: the key knows of none
+			command.Env = append(command.Env, TracesVariable+"=")
+		}
 	} else {
 		if err := placeInputs(a.Work, inputs); err != nil {
 			return fail(event.InfrastructureFailure, err)
@@ -795,6 +804,10 @@ func mayOverwrite(chosen map[string][]device.Device) string {
 	}
 	return "may overwrite " + strings.Join(parts, "; ")
 }
+
+// TracesVariable is the environment variable that names the folder of real
+// traces.
+const TracesVariable = "REPRISE_TRACES"
 
 // SourceVariable is the environment variable under which a step finds a
 // source: REPRISE_SOURCE_ and the source's name in capitals.

@@ -25,6 +25,29 @@ type Folder struct {
 	Say func(done, total int64)
 }
 
+// Movable says whether a copy of the folder holds the same: no symbolic link
+// leads out of it.
+func (f Folder) Movable() error {
+	root, err := filepath.EvalSymlinks(f.Root)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		says, err := os.Readlink(path)
+		if err != nil {
+			return err
+		}
+		to, err := filepath.Rel(root, filepath.Join(filepath.Dir(path), says))
+		if filepath.IsAbs(says) || err != nil || !filepath.IsLocal(to) {
+			return fmt.Errorf("%s is a link out of the folder, to %s", path, says)
+		}
+		return nil
+	})
+}
+
 // remembered is the digest of a file as it was.
 type remembered struct {
 	Size     int64     `json:"size"`

@@ -329,6 +329,9 @@ func (f notes) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
+// sayFrom is from how many bytes on it is said that something travels.
+const sayFrom = 64 << 20
+
 // send brings a file or folder to the host, once, and gives its path inside
 // the host's folder. What stands under a path is taken to stay as it is.
 func (n *Node) send(ctx context.Context, path string, note func(string)) (string, error) {
@@ -351,6 +354,13 @@ func (n *Node) send(ctx context.Context, path string, note func(string)) (string
 			return
 		}
 		there := filepath.Join("files", digest(entries))
+		size := int64(0)
+		for _, e := range entries {
+			size += e.Size
+		}
+		if note != nil && size > sayFrom {
+			note(fmt.Sprintf("%s goes to %s, what of its %d MiB is not there yet", path, n.name, size>>20))
+		}
 		s.path, s.err = filepath.Join(there, base), n.push(ctx, dir, Tree{there, entries}, note)
 	})
 	if s.err != nil {
