@@ -42,7 +42,7 @@ random. With --save the state is kept for reprise ssd replay --load.`,
 		Example: `  reprise ssd age --preset small --geometry fifo.yaml --erases 1000 --save worn.ssd
 
   # 90 % of the writes to a tenth of the pages of the preset small, which has 233,016
-  reprise ssd age 'gen:mix?part=9,uniform,objects=23301&part=1,uniform,objects=209715&reads=0&n=1000000000000' \\
+  reprise ssd age 'gen:mix?part=9,uniform,objects=23301&part=1,uniform,objects=209715&reads=0&n=1000000000000' \
     --preset small --geometry fifo.yaml --volumes 500 --json
 
   # a year of a trace of a week

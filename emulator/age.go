@@ -108,6 +108,7 @@ func Age(ctx context.Context, d *Device, next func() (Request, error), way Agein
 		return r, err
 	}
 	a, erased, host := NewAging(d), d.lines.TotalErases, d.stats.Programs[byHost]
+	defer func() { d.watch = nil }()
 	for watch := way.Watch; ; watch = r.Watched {
 		if way.Volumes > 0 {
 			watch = min(watch, way.Volumes-r.Watched)

@@ -192,7 +192,8 @@ func (a *Aging) held(lines []uint32) float64 {
 // where it is; counters of programs and erases grow as they did while watched.
 // It refuses, with ErrUnsure, if the error of the standard deviation of erase
 // counts would be more than tolerance, as a share of it, and refuses to wear out
-// blocks. A device that it refused is as it was, and the watch can go on.
+// blocks. A device that it refused is as it was but for its generator, and the watch
+// can go on.
 func (a *Aging) Forward(pages uint64, tolerance float64) (Growth, error) {
 	g, err := a.Growth(pages)
 	if err != nil {
