@@ -65,16 +65,17 @@ type Source struct {
 
 // Platform is a class of machine.
 type Platform struct {
-	Provider string   `yaml:"provider" required:"true" enum:"local,ssh,slurm,chameleon" doc:"who supplies the machine"`
-	Hosts    []string `yaml:"hosts" doc:"user@host of each machine (ssh)"`
-	Site     string   `yaml:"site" doc:"testbed site, for example CHI@UC (chameleon)"`
-	NodeType string   `yaml:"node_type" doc:"testbed node type, for example storage_nvme (chameleon)"`
-	Flavor   string   `yaml:"flavor" doc:"flavour of virtual machines, for example m1.large, instead of node_type (chameleon, at KVM@TACC)"`
-	Image    string   `yaml:"image" doc:"operating-system image (chameleon)"`
-	Network  string   `yaml:"network" enum:"shared,isolated" doc:"shared, the site's own, when absent; isolated makes a network, subnet and router for the machines alone (chameleon)"`
-	Count    int      `yaml:"count" doc:"number of machines; 1 when absent"`
-	Hours    float64  `yaml:"hours" doc:"length of the lease (chameleon)"`
-	UserData string   `yaml:"user_data" doc:"what cloud-init does at the first boot (chameleon)"`
+	Provider string         `yaml:"provider" required:"true" enum:"local,ssh,slurm,chameleon" doc:"who supplies the machine"`
+	Hosts    []string       `yaml:"hosts" doc:"user@host of each machine (ssh)"`
+	Site     string         `yaml:"site" doc:"testbed site, for example CHI@UC (chameleon)"`
+	NodeType string         `yaml:"node_type" doc:"testbed node type, for example storage_nvme (chameleon)"`
+	Flavor   string         `yaml:"flavor" doc:"flavour of virtual machines, for example m1.large, instead of node_type (chameleon, at KVM@TACC)"`
+	Image    string         `yaml:"image" doc:"operating-system image (chameleon)"`
+	Network  string         `yaml:"network" enum:"shared,isolated" doc:"shared, the site's own, when absent; isolated makes a network, subnet and router for the machines alone (chameleon)"`
+	Count    int            `yaml:"count" doc:"number of machines; 1 when absent"`
+	Nodes    map[string]int `yaml:"nodes" keys:"[a-z][a-z0-9_]*" doc:"machines by role, instead of count: {client: 2, server: 1}; every step on the platform finds their addresses, separated by spaces, at REPRISE_NODES_ROLE"`
+	Hours    float64        `yaml:"hours" doc:"length of the lease (chameleon)"`
+	UserData string         `yaml:"user_data" doc:"what cloud-init does at the first boot (chameleon)"`
 	// What the platform demands holds for the experiments whose profile names
 	// it, wherever they run.
 	Devices map[string]Device `yaml:"devices" keys:"[a-z][a-z0-9_]*" doc:"block devices that experiments on it may overwrite, by name; a shell step finds their paths, separated by spaces, at REPRISE_DEVICE_NAME"`
@@ -133,6 +134,7 @@ type Run struct {
 type ShellStep struct {
 	Name    string            `yaml:"name" required:"true" pattern:"[A-Za-z0-9][A-Za-z0-9._-]*" doc:"name of the step, unique in its experiment"`
 	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; every parameter is a variable of its name: ${size}; $REPRISE is this program"`
+	Role    string            `yaml:"role" doc:"role of the platform's nodes that this step runs on, on all of them at the same time; any node when absent. It knows its own by REPRISE_ROLE and REPRISE_ROLE_INDEX"`
 	Env     map[string]string `yaml:"env" keys:"[A-Za-z_][A-Za-z0-9_]*" doc:"environment variables; ${name} is replaced"`
 	Timeout Duration          `yaml:"timeout" doc:"time limit of this step"`
 	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`
@@ -176,6 +178,15 @@ type Duration time.Duration
 
 // Size is a number of bytes written as 512MiB, 2GB or a plain number.
 type Size uint64
+
+// Machines is how many machines the platform has.
+func (p Platform) Machines() int {
+	n := 0
+	for _, count := range p.Nodes {
+		n += count
+	}
+	return max(n, p.Count, 1)
+}
 
 // ExperimentIDs lists the experiments' ids in order: E2 before E10.
 func (m *Manifest) ExperimentIDs() []string { return sortedIDs(m.Experiments) }

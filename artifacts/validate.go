@@ -130,6 +130,9 @@ func (d *decoder) labels(c checks.Claim, e Experiment, at string) {
 	extracts := 0
 	for _, s := range e.Run.Steps {
 		extracts += len(s.Extract)
+		if s.Role != "" {
+			add(RoleLabel)
+		}
 		for _, x := range s.Extract {
 			add(slices.Collect(maps.Keys(x.Labels))...)
 			if x.Regex != nil {
@@ -213,6 +216,7 @@ func (d *decoder) experiment(m *Manifest, id string) {
 		d.builtin(e, at)
 	}
 	d.steps(e, at)
+	d.roles(m, e, at)
 	if d.broken(at+".matrix") || d.broken(at+".profiles") || d.broken(at+".run") {
 		return
 	}
@@ -555,6 +559,37 @@ func (d *decoder) builtin(e Experiment, at string) {
 }
 
 // steps checks the shell steps of an experiment together.
+// roles checks that every profile's platform has the roles that the steps name.
+func (d *decoder) roles(m *Manifest, e Experiment, at string) {
+	for i, s := range e.Run.Steps {
+		if s.Role == "" {
+			continue
+		}
+		at := fmt.Sprintf("%s.run[%d].role", at, i)
+		for _, axis := range e.axisOrder() {
+			if axis == RoleLabel {
+				d.errorf(at, "call the axis something else", "observations of a step with a role have the label %s, which is an axis too", RoleLabel)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(e.Profiles)) {
+			platform := e.Profiles[name].Platform
+			p, known := m.Platforms[platform]
+			if _, has := p.Nodes[s.Role]; has || platform != "" && !known {
+				continue
+			}
+			if len(p.Nodes) == 0 {
+				d.errorf(at, "name a platform with nodes in roles: nodes: {"+s.Role+": 1}", "profile %s has no nodes in roles", name)
+			} else {
+				d.errorf(at, suggestAmong(s.Role, slices.Sorted(maps.Keys(p.Nodes)), "roles"), "platform %s of profile %s has no role %q", platform, name, s.Role)
+			}
+		}
+	}
+}
+
+// RoleLabel is the label of observations that says which node of a role they are
+// of: client1.
+const RoleLabel = "node"
+
 func (d *decoder) steps(e Experiment, at string) {
 	named := map[string]bool{}
 	for i, s := range e.Run.Steps {
@@ -689,7 +724,20 @@ func (p *Platform) Validate(report func(path, message, suggestion string)) {
 	if p.Hours < 0 {
 		report("hours", "hours is below 0", "")
 	}
+	if p.Count > 0 && len(p.Nodes) > 0 {
+		report("count", "nodes says how many machines there are in each role: leave count out", "")
+	}
+	for _, role := range slices.Sorted(maps.Keys(p.Nodes)) {
+		if p.Nodes[role] < 1 {
+			report("nodes."+role, "a role is of at least one machine", "")
+		}
+	}
+	if p.Provider == "slurm" && len(p.Nodes) > 0 {
+		report("nodes", "Slurm chooses the machines, and knows no roles", "use the provider ssh or chameleon")
+	}
 	switch {
+	case p.Provider == "ssh" && len(p.Hosts) > 0 && len(p.Hosts) < p.Machines():
+		report("hosts", fmt.Sprintf("%d hosts, and nodes asks for %d", len(p.Hosts), p.Machines()), "")
 	case p.Provider == "ssh" && len(p.Hosts) == 0:
 		report("provider", "provider ssh needs the key hosts", "")
 	case p.Provider == "chameleon" && p.Site == "":

@@ -232,10 +232,11 @@ func (p *Provider) ownFloating(ctx context.Context, wanted func(string) bool) ([
 func (p *Provider) ownAddresses(ctx context.Context, d *Deployment, booted []servers.Server, public string) ([]string, error) {
 	var given []string
 	for _, s := range booted {
-		port, err := p.portOf(ctx, s)
+		its, err := p.portOf(ctx, s)
 		if err != nil {
 			return nil, err
 		}
+		port := its.ID
 		f, err := ensure(ctx, p, d, "take a floating IP for "+s.Name, func(ctx context.Context) (floatingips.FloatingIP, bool, error) {
 			own, err := p.ownFloating(ctx, func(description string) bool { return description == d.Name })
 			if i := slices.IndexFunc(own, func(f floatingips.FloatingIP) bool { return f.PortID == port }); err == nil && i >= 0 {

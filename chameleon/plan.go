@@ -73,7 +73,7 @@ func NewPlan(m *artifacts.Manifest, sites []Site, r Request) (Plan, error) {
 	}
 	p := Plan{
 		Artifact: m.Artifact, Platform: name, Site: site, NodeType: platform.NodeType, Nodes: r.Nodes, Flavor: platform.Flavor,
-		Image: platform.Image, Count: max(platform.Count, 1), UserData: platform.UserData, Isolated: platform.Network == "isolated",
+		Image: platform.Image, Count: platform.Machines(), UserData: platform.UserData, Isolated: platform.Network == "isolated",
 	}
 	switch {
 	case site.Leases == "none":

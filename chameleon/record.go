@@ -41,8 +41,9 @@ type Deployment struct {
 // Machine is one leased node, ready for SSH.
 type Machine struct {
 	Name    string `json:"name"`
-	Server  string `json:"server"`  // id of its instance
-	Address string `json:"address"` // floating IP
+	Server  string `json:"server"`            // id of its instance
+	Address string `json:"address"`           // floating IP
+	Private string `json:"private,omitempty"` // address on the nodes' own network
 	Port    int    `json:"port"`
 	User    string `json:"user"`
 	HostKey string `json:"host_key"` // as in known_hosts, without the address

@@ -163,6 +163,13 @@ func (p *Provider) raise(ctx context.Context, d *Deployment, plan Plan, o UpOpti
 	d.Nodes = nil
 	for i, s := range booted {
 		m := Machine{Name: s.Name, Server: s.ID, Address: addresses[i], Port: plan.Site.SSHPort, User: plan.Site.User}
+		port, err := p.portOf(ctx, s)
+		if err != nil {
+			return err
+		}
+		if len(port.FixedIPs) > 0 {
+			m.Private = port.FixedIPs[0].IPAddress
+		}
 		m.HostKey = p.consoleKey(ctx, s.ID)
 		m.Pinned = m.HostKey != ""
 		if j := slices.IndexFunc(before, func(b Machine) bool { return b.Server == s.ID }); j >= 0 && !m.Pinned {
@@ -712,9 +719,11 @@ func (p *Provider) reservedAddresses(ctx context.Context, booted []servers.Serve
 	var free []floatingips.FloatingIP
 	port := make([]string, len(booted))
 	for i, s := range booted {
-		if port[i], err = p.portOf(ctx, s); err != nil {
+		its, err := p.portOf(ctx, s)
+		if err != nil {
 			return nil, err
 		}
+		port[i] = its.ID
 	}
 	for _, f := range reserved {
 		if i := slices.Index(port, f.PortID); f.PortID != "" && i >= 0 {
@@ -738,20 +747,20 @@ func (p *Provider) reservedAddresses(ctx context.Context, booted []servers.Serve
 	return given, nil
 }
 
-func (p *Provider) portOf(ctx context.Context, s servers.Server) (string, error) {
+func (p *Provider) portOf(ctx context.Context, s servers.Server) (ports.Port, error) {
 	doing := "find the port of " + s.Name
 	pages, err := ports.List(p.Cloud.network, ports.ListOpts{DeviceID: s.ID}).AllPages(ctx)
 	if err != nil {
-		return "", p.Cloud.explain(doing, err)
+		return ports.Port{}, p.Cloud.explain(doing, err)
 	}
 	list, err := ports.ExtractPorts(pages)
 	if err != nil {
-		return "", p.Cloud.explain(doing, err)
+		return ports.Port{}, p.Cloud.explain(doing, err)
 	}
 	if len(list) == 0 {
-		return "", &Error{Doing: doing, Kind: Broken, Detail: "the instance is attached to no network"}
+		return ports.Port{}, &Error{Doing: doing, Kind: Broken, Detail: "the instance is attached to no network"}
 	}
-	return list[0].ID, nil
+	return list[0], nil
 }
 
 var errWaited = errors.New("waited as long as allowed")

@@ -127,6 +127,9 @@ func (a *app) planToExport(arg string, f runFlags, given func(string) bool) (p *
 	if s, err = a.prepareFor(node.ThisMachine().Platform(), manifests, params, f); err != nil {
 		return nil, nil, nil, err
 	}
+	if need := s.plan.RolesNeeded(); len(need) > 0 {
+		return nil, nil, nil, fail(ExitUsage, fmt.Errorf("a script runs on one machine, and the experiments ask for nodes in roles (%s)", runner.RolesText(need)), "choose other experiments with --only")
+	}
 	return s.plan, s, nil, nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,8 +16,9 @@ import (
 
 // inventory is a file of hosts for --on.
 type inventory struct {
-	Hosts     []string `yaml:"hosts"`      // [user@]host[:port]
-	SSHConfig string   `yaml:"ssh_config"` // beside the inventory, if relative
+	Hosts     []string            `yaml:"hosts"`      // [user@]host[:port]
+	Roles     map[string][]string `yaml:"roles"`      // the same by role, instead
+	SSHConfig string              `yaml:"ssh_config"` // beside the inventory, if relative
 }
 
 // isInventory says that --on names a file.
@@ -37,6 +40,14 @@ func readInventory(f nodeFlags) (nodeFlags, error) {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the file is empty")
 	}
+	if err == nil && len(list.Hosts) > 0 && len(list.Roles) > 0 {
+		err = errors.New("it names hosts both with and without a role")
+	}
+	for _, role := range slices.Sorted(maps.Keys(list.Roles)) {
+		for _, host := range list.Roles[role] {
+			list.Hosts, f.roles = append(list.Hosts, host), append(f.roles, role)
+		}
+	}
 	if err == nil && len(list.Hosts) == 0 {
 		err = errors.New("it names no hosts")
 	}
@@ -46,7 +57,7 @@ func readInventory(f nodeFlags) (nodeFlags, error) {
 		}
 	}
 	if err != nil {
-		return f, fail(ExitManifest, fmt.Errorf("inventory %s: %w", f.on, err), "write hosts: [user@node1, node2:2222], and ssh_config: FILE if they need one")
+		return f, fail(ExitManifest, fmt.Errorf("inventory %s: %w", f.on, err), "write hosts: [user@node1, node2:2222], or roles: {server: [node1], client: [node2]}, and ssh_config: FILE if they need one")
 	}
 	if f.sshConfig == "" && list.SSHConfig != "" {
 		f.sshConfig = list.SSHConfig

@@ -20,8 +20,14 @@ func TestInventory(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ssh:me@node1,node2:2222", f.on)
 	require.Equal(t, filepath.Join(filepath.Dir(path), "conf"), f.sshConfig)
+	require.Nil(t, f.roles)
+	f, err = read("roles: {server: [c], client: [me@a, 'b:2222']}\n")
+	require.NoError(t, err)
+	require.Equal(t, "ssh:me@a,b:2222,c", f.on)
+	require.Equal(t, []string{"client", "client", "server"}, f.roles)
 	for text, want := range map[string]string{
 		"": "empty", "hosts: []": "no hosts", "host: [a]": "field host not found", "hosts: ['a b']": "is no host", "hosts: {a: b}": "cannot unmarshal",
+		"{hosts: [a], roles: {server: [b]}}": "both with and without a role", "roles: {server: []}": "no hosts",
 	} {
 		_, err := read(text)
 		require.ErrorContains(t, err, want, text)

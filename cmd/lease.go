@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon"
+	"reprise/runner"
 	"reprise/runner/event"
 )
 
@@ -194,6 +196,15 @@ func (l *leased) connect(ctx context.Context, f runFlags) (nodes, error) {
 	return l.app.openSSH(ctx, targets, way)
 }
 
+// seats are the nodes with their addresses on the network that they share.
+func (l *leased) seats() []runner.Seat {
+	list := l.nodes.seats()
+	for i, m := range l.deployment.Nodes {
+		list[i].Address = cmp.Or(m.Private, m.Address)
+	}
+	return list
+}
+
 // events gives the lease as the run's events have it, from its record: the
 // lease is prolonged while the run goes on.
 func (l *leased) events() []event.Leased {
@@ -321,6 +332,9 @@ func (a *app) printLeasedRun(s *session, f runFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "over SSH, to each of %d node(s) as %s: this program is copied there, and what the steps need\n", plan.Count, plan.Site.User)
+	if need := s.plan.RolesNeeded(); len(need) > 0 {
+		fmt.Fprintf(a.stdout, "nodes take roles in this order: %s\n", runner.RolesText(need))
+	}
 	a.printPreparations(s)
 	fmt.Fprintln(a.stdout, "steps, in order:")
 	if err := a.printPlan(s, f, true); err != nil {

@@ -27,6 +27,7 @@ type nodeFlags struct {
 	programs  []string
 	lease     leaseFlags
 	sbatch    []string
+	roles     []string // of an inventory's hosts, in order; nil where it gives none
 }
 
 func (f *nodeFlags) flags(flags *pflag.FlagSet) {

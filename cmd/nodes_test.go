@@ -290,3 +290,59 @@ experiments:
 	code, _, _ = reprise(t, nil, "attach", "--on", "elsewhere")
 	require.Equal(t, ExitUsage, code)
 }
+
+const inRoles = `
+reprise: 1
+artifact: pair
+title: t
+platforms:
+  lab: {provider: chameleon, site: CHI@Test, node_type: compute_nvme, image: CC-Ubuntu22.04, nodes: {client: 1, server: 1}}
+experiments:
+  E1:
+    title: two nodes
+    profiles: {kick: {compute: 60s, platform: lab}}
+    run:
+      - {name: serve, role: server, sh: "echo $HOME >home; echo $REPRISE_NODES_SERVER", outputs: [home]}
+      - {name: load, role: client, sh: "cat home; echo $HOME; echo v=1", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
+`
+
+// TestRunInRoles takes the roles from an inventory, or from the order of hosts.
+func TestRunInRoles(t *testing.T) {
+	one, two := nodetest.StartSSHD(t), nodetest.StartSSHD(t)
+	dir := t.TempDir()
+	config := sshConfig(t, one, two)
+	manifest := filepath.Join(dir, "artifact.yaml")
+	require.NoError(t, os.WriteFile(manifest, []byte(inRoles), 0o644))
+	inventory := filepath.Join(dir, "hosts.yaml")
+	require.NoError(t, os.WriteFile(inventory, []byte("roles: {server: [host1], client: [host2]}\nssh_config: "+config+"\n"), 0o644))
+	for name, c := range map[string]struct {
+		on             []string
+		client, server *nodetest.SSHD
+	}{
+		"an inventory": {[]string{"--on", inventory}, two, one},
+		"in order":     {[]string{"--on", "ssh:host1,host2", "--ssh-config", config}, one, two},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := t.TempDir()
+			code, out, stderr := reprise(t, []string{"REPRISE_STORE=" + kept}, append([]string{"run", manifest, "--headless"}, c.on...)...)
+			require.Zero(t, code, "%s%s", out, stderr)
+			var said []string
+			require.NoError(t, filepath.WalkDir(kept, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.Name() == "stdout.log" {
+					data, err := os.ReadFile(path)
+					said = append(said, string(data))
+					return err
+				}
+				return err
+			}))
+			require.ElementsMatch(t, []string{"127.0.0.1\n", c.server.Home + "\n" + c.client.Home + "\nv=1\n"}, said)
+		})
+	}
+	code, _, stderr := reprise(t, []string{"REPRISE_STORE=" + t.TempDir()}, "run", manifest, "--on", "ssh:host1", "--ssh-config", config)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "the experiments ask for nodes in roles (1 client, 1 server), and there are 0 of server")
+	require.Contains(t, stderr, "hint: name hosts for all of them")
+	code, _, stderr = reprise(t, []string{"REPRISE_STORE=" + t.TempDir()}, "export", manifest)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "nodes in roles (1 client, 1 server)")
+}

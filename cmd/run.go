@@ -238,7 +238,7 @@ func (a *app) runSession(ctx context.Context, s *session, args []string, f runFl
 		if bad != nil {
 			return bad
 		}
-		if err = s.on(held.nodes); err == nil {
+		if err = s.on(held.nodes, held.seats(), nil); err == nil {
 			s.engine.Leases = held.events
 			err = held.attend(ctx, func(ctx context.Context) error {
 				if err := a.ready(ctx, s); err != nil {
@@ -396,13 +396,19 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 	if kind, _, _ := strings.Cut(f.nodes.on, ":"); kind == "chameleon" {
 		return a.prepareLease(manifests, params, f)
 	}
-	on, err := a.openNodes(ctx, f.nodes, f.store)
+	where := f.nodes // the run's record has the file
+	if isInventory(where.on) {
+		if where, err = readInventory(where); err != nil {
+			return nil, err
+		}
+	}
+	on, err := a.openNodes(ctx, where, f.store)
 	if err != nil {
 		return nil, err
 	}
 	s, err := a.prepareFor(on[0].Machine().Platform(), manifests, params, f)
 	if err == nil {
-		err = s.on(on)
+		err = s.on(on, on.seats(), where.roles)
 	}
 	if err != nil {
 		on.close()
@@ -434,8 +440,25 @@ func (a *app) prepareLease(manifests []*artifacts.Manifest, params map[string]an
 	return s, nil
 }
 
-// on says where the session runs.
-func (s *session) on(ns nodes) error {
+// seats are the nodes with the addresses at which the others reach them.
+func (ns nodes) seats() []runner.Seat {
+	var list []runner.Seat
+	for _, n := range ns {
+		seat := runner.Seat{Node: n, Address: "127.0.0.1"}
+		if reached, is := n.(interface{ Address() string }); is {
+			seat.Address = reached.Address()
+		}
+		list = append(list, seat)
+	}
+	return list
+}
+
+// on says where the session runs; roles are those of the seats, where somebody
+// has given them.
+func (s *session) on(ns nodes, seats []runner.Seat, roles []string) (err error) {
+	if s.engine.Roles, err = runner.SeatNodes(s.plan.RolesNeeded(), seats, roles); err != nil {
+		return fail(ExitUsage, err, "name hosts for all of them with --on ssh:a,b,c, or a file with roles: {server: [a], client: [b, c]}")
+	}
 	if is := ns[0].Machine().Platform(); is != s.platform {
 		return fail(ExitInfrastructure, fmt.Errorf("%s is %s, not %s", ns[0].Name(), is, s.platform), "run with --on ssh: on it")
 	}
@@ -657,6 +680,9 @@ func (a *app) printPlan(s *session, f runFlags, commands bool) error {
 			}
 			fmt.Fprintf(a.stdout, "%s\n", line)
 			continue
+		}
+		if step.Role != "" {
+			why += fmt.Sprintf(" (on %s)", step.Labels[artifacts.RoleLabel])
 		}
 		fmt.Fprintf(a.stdout, "%s  %s\n", step.ID, why)
 		if commands && result == nil {

@@ -228,7 +228,7 @@ func (c *chooser) platforms() []tui.Platform {
 				where.On, where.About = "ssh:"+strings.Join(p.Hosts, ","), strings.Join(p.Hosts, ", ")
 			case p.Provider == "chameleon" && !leased[m.Artifact+"/"+name]:
 				where.On, where.State = "chameleon:"+name, "not leased"
-				where.About = fmt.Sprintf("%d × %s at %s, image %s", max(p.Count, 1), p.Hardware(), p.Site, p.Image)
+				where.About = fmt.Sprintf("%d × %s at %s, image %s", p.Machines(), p.Hardware(), p.Site, p.Image)
 				if plan, err := chameleon.NewPlan(m, sites, chameleon.Request{Platform: name, Profile: "paper"}); err == nil {
 					where.About += fmt.Sprintf("\nfor the paper profile: %.1f h, %.2f SU", plan.Lease.Hours(), plan.SU())
 				} else {

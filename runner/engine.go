@@ -26,12 +26,14 @@ import (
 
 // Engine executes plans.
 type Engine struct {
-	Store   *store.Store
-	Nodes   []node.Node // of one platform
-	Version string      // of this program
-	Command string      // line that makes the same run, for the log
-	Args    []string    // of reprise run, for the log
-	Jobs    int         // steps at once on each node; 0: as many as it has cores
+	Store *store.Store
+	Nodes []node.Node // of one platform
+	// Roles are the nodes in the roles of the plan's platforms, in order.
+	Roles   map[string][]Seat
+	Version string   // of this program
+	Command string   // line that makes the same run, for the log
+	Args    []string // of reprise run, for the log
+	Jobs    int      // steps at once on each node; 0: as many as it has cores
 	// Attempts is how often a step is tried whose node fails, each time on
 	// another node if there is one; 0 and 1: once. The first pause of a node
 	// that failed is Backoff; it doubles with every failure.
@@ -609,6 +611,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	})
 	defer hide()
 
+	if err := x.seated(s); err != nil {
+		return fail(event.ConfigurationFailure, err)
+	}
 	command := node.Command{
 		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
 		Now: now, Stdout: stdout, Stderr: stderr,
@@ -650,6 +655,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		}
 		command.Env = append(command.Env, "REPRISE="+o.place.Self())
 	}
+	command.Env = append(command.Env, x.roles(s)...)
 	var disks map[string][]device.Device
 	if len(s.Devices) > 0 {
 		var env []string
@@ -840,6 +846,7 @@ func shellEnv(s *Step) []string {
 
 // placeInputs copies the declared outputs of the point's earlier steps into
 // the step's own folder, so that a step never changes what another has stored.
+// Those of a step that ran on several nodes stand in a folder for each.
 func placeInputs(work string, inputs []outcome) error {
 	for _, in := range inputs {
 		from := filepath.Join(in.dir, store.WorkDir)
@@ -847,8 +854,12 @@ func placeInputs(work string, inputs []outcome) error {
 		if err != nil {
 			return err
 		}
+		to := work
+		if in.step.several() {
+			to = filepath.Join(work, in.step.seat())
+		}
 		for _, name := range files {
-			if err := copyAll(filepath.Join(from, name), filepath.Join(work, name)); err != nil {
+			if err := copyAll(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
 				return fmt.Errorf("output %s of %s: %w", name, in.step.ID, err)
 			}
 		}

@@ -13,6 +13,8 @@ import (
 type place struct {
 	node.Node
 	machine   node.Machine
+	role      string
+	instance  int  // which of its role
 	queue     bool // keeps exclusive commands apart by itself
 	slots     int
 	running   int
@@ -37,9 +39,20 @@ func (e *Engine) places() places {
 		default:
 			slots = m.Cores
 		}
-		ps = append(ps, &place{Node: n, machine: m, queue: isQueue, slots: max(slots, 1)})
+		p := &place{Node: n, machine: m, queue: isQueue, slots: max(slots, 1)}
+		for role, seats := range e.Roles {
+			if i := slices.IndexFunc(seats, func(s Seat) bool { return s.Node == n }); i >= 0 {
+				p.role, p.instance = role, i
+			}
+		}
+		ps = append(ps, p)
 	}
 	return ps
+}
+
+// plays says whether the place has the role that a step asks for.
+func (p *place) plays(s *Step) bool {
+	return s.Role == "" || p.role == s.Role && p.instance == s.Instance
 }
 
 // takes says whether a step may start on the place now.
@@ -94,6 +107,9 @@ func (ps places) heldFirst(steps []*Step) {
 // go back to a place that has failed it while there is one that has not, and
 // goes where an earlier run's command for it is.
 func (ps places) pick(s *Step, failed []*place, now time.Time) *place {
+	if playing := slices.DeleteFunc(slices.Clone(ps), func(p *place) bool { return !p.plays(s) }); len(playing) > 0 {
+		ps = playing // else any says what is missing
+	}
 	if i := slices.IndexFunc(ps, func(p *place) bool { return p.holds(s) }); i >= 0 {
 		if p := ps[i]; p.takes(s, now) {
 			return p

@@ -30,6 +30,9 @@ type Step struct {
 	Memory     uint64                      // bytes; 0: no limit
 	Exclusive  bool                        // runs alone on its node
 	Devices    map[string]artifacts.Device // that it may overwrite
+	Nodes      map[string]int              // of its platform, by role; nil without roles
+	Role       string                      // that it runs on; any node when empty
+	Instance   int                         // which node of the role
 	After      []string                    // steps that must have succeeded
 	Inputs     []string                    // steps of the same point whose outputs it finds in its folder
 	Key        string
@@ -208,6 +211,13 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 	}
 	common := append([]store.Part{{Name: "platform", Value: o.Platform}}, shared...)
 	demands := m.Platforms[profile.Platform]
+	if len(demands.Nodes) > 0 {
+		value, err := json.Marshal(demands.Nodes)
+		if err != nil {
+			return nil, err
+		}
+		common = append(common, store.Part{Name: "nodes", Value: string(value)})
+	}
 	if len(demands.Devices) > 0 || len(demands.Prepare) > 0 {
 		value, err := json.Marshal(struct {
 			Devices map[string]artifacts.Device
@@ -229,7 +239,7 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 		return &Step{
 			ID: base, Artifact: m.Artifact, Experiment: id, Params: point.Params, Labels: labels,
 			Sources: sources, Limit: time.Duration(profile.Compute), Memory: uint64(profile.Memory),
-			Exclusive: e.Exclusive, Devices: demands.Devices, After: slices.Clone(after), Parts: slices.Clone(common),
+			Exclusive: e.Exclusive, Devices: demands.Devices, Nodes: demands.Nodes, After: slices.Clone(after), Parts: slices.Clone(common),
 		}
 	}
 	if e.Run.Builtin != "" {
@@ -264,36 +274,49 @@ func pointSteps(m *artifacts.Manifest, id string, e artifacts.Experiment, profil
 	var steps []*Step
 	for i := range e.Run.Steps {
 		sh := &e.Run.Steps[i]
-		s := step()
-		s.ID += "/" + sh.Name
-		s.Shell = sh
-		if sh.Timeout > 0 {
-			s.Limit = time.Duration(sh.Timeout)
+		var all []*Step // one for each node of its role
+		for instance := range max(1, demands.Nodes[sh.Role]) {
+			s := step()
+			s.ID += "/" + sh.Name
+			s.Shell = sh
+			if sh.Timeout > 0 {
+				s.Limit = time.Duration(sh.Timeout)
+			}
+			if sh.Memory > 0 {
+				s.Memory = uint64(sh.Memory)
+			}
+			for _, earlier := range steps {
+				s.After = append(s.After, earlier.ID)
+				s.Inputs = append(s.Inputs, earlier.ID)
+				s.Parts = append(s.Parts, store.Part{Name: "after " + strings.TrimPrefix(earlier.ID, base+"/"), Value: earlier.Key})
+			}
+			if sh.Role != "" {
+				s.Role, s.Instance = sh.Role, instance
+				s.Labels = maps.Clone(labels)
+				s.Labels[artifacts.RoleLabel] = s.seat()
+				s.Parts = append(s.Parts, store.Part{Name: "role", Value: s.seat()})
+				if s.several() {
+					s.ID += "/" + s.seat()
+				}
+			}
+			definition, err := json.Marshal(struct {
+				Env     map[string]string
+				Outputs []string
+				Extract []artifacts.Extract
+				// Left out where there are none, as it is younger than stored results.
+				Preconditions []string `json:",omitempty"`
+			}{sh.Env, sh.Outputs, sh.Extract, sh.Preconditions})
+			if err != nil {
+				return nil, err
+			}
+			s.Parts = append(s.Parts, store.Part{Name: "command", Value: sh.Sh}, store.Part{Name: "definition", Value: string(definition)})
+			if o.Program != "" && callsProgram.MatchString(sh.Sh) {
+				s.Parts = append(s.Parts, store.Part{Name: "program", Value: o.Program})
+			}
+			s.Key = store.Key(s.Parts)
+			all = append(all, s)
 		}
-		if sh.Memory > 0 {
-			s.Memory = uint64(sh.Memory)
-		}
-		for _, earlier := range steps {
-			s.After = append(s.After, earlier.ID)
-			s.Inputs = append(s.Inputs, earlier.ID)
-			s.Parts = append(s.Parts, store.Part{Name: "after " + earlier.Shell.Name, Value: earlier.Key})
-		}
-		definition, err := json.Marshal(struct {
-			Env     map[string]string
-			Outputs []string
-			Extract []artifacts.Extract
-			// Left out where there are none, as it is younger than stored results.
-			Preconditions []string `json:",omitempty"`
-		}{sh.Env, sh.Outputs, sh.Extract, sh.Preconditions})
-		if err != nil {
-			return nil, err
-		}
-		s.Parts = append(s.Parts, store.Part{Name: "command", Value: sh.Sh}, store.Part{Name: "definition", Value: string(definition)})
-		if o.Program != "" && callsProgram.MatchString(sh.Sh) {
-			s.Parts = append(s.Parts, store.Part{Name: "program", Value: o.Program})
-		}
-		s.Key = store.Key(s.Parts)
-		steps = append(steps, s)
+		steps = append(steps, all...)
 	}
 	return steps, nil
 }
@@ -317,6 +340,13 @@ func fileParts(b *artifacts.Builtin, params map[string]any) ([]store.Part, error
 
 // callsProgram finds $REPRISE, but not $REPRISE_SOURCE_X.
 var callsProgram = regexp.MustCompile(`\$\{?REPRISE\b`)
+
+// seat names the node that a step with a role runs on.
+func (s *Step) seat() string { return fmt.Sprintf("%s%d", s.Role, s.Instance) }
+
+// several says that the step runs on more nodes than one, each time as a Step of
+// its own.
+func (s *Step) several() bool { return s.Nodes[s.Role] > 1 }
 
 // ByName finds steps by id.
 func (p *Plan) ByName() map[string]*Step {

@@ -567,7 +567,7 @@ func (c *Cloud) network(w http.ResponseWriter, r *http.Request, path []string) {
 		}
 		for _, s := range c.servers {
 			if s.id == q.Get("device_id") {
-				list = append(list, map[string]any{"id": port(s.id), "device_id": s.id, "device_owner": "compute:nova", "network_id": s.network})
+				list = append(list, map[string]any{"id": port(s.id), "device_id": s.id, "device_owner": "compute:nova", "network_id": s.network, "fixed_ips": []any{map[string]any{"subnet_id": s.network, "ip_address": "10.140.82." + s.id[len(s.id)-2:]}}})
 			}
 		}
 		reply(w, 200, map[string]any{"ports": list})

@@ -140,7 +140,7 @@ func platform(p artifacts.Platform) string {
 	case "local":
 		return "any machine"
 	case "chameleon":
-		return fmt.Sprintf("%d × %s at %s, image %s", max(p.Count, 1), p.Hardware(), p.Site, p.Image)
+		return fmt.Sprintf("%d × %s at %s, image %s", p.Machines(), p.Hardware(), p.Site, p.Image)
 	}
 	return fmt.Sprintf("%d × a machine reached by %s", max(p.Count, len(p.Hosts), 1), p.Provider)
 }

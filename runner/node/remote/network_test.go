@@ -89,6 +89,7 @@ func (m *machine) boot(t *testing.T) {
 	there("addr", "add", fmt.Sprintf("10.99.%d.2/30", m.n), "dev", "eth0")
 	there("link", "set", "lo", "up")
 	there("link", "set", "eth0", "up")
+	there("route", "add", "default", "via", fmt.Sprintf("10.99.%d.1", m.n))
 	m.plug(t)
 }
 
@@ -264,4 +265,53 @@ func values(m map[string]string) (all []string) {
 		all = append(all, v)
 	}
 	return all
+}
+
+// TestNodesInRolesReachEachOther has a client on one machine talk to a server on
+// another, by the address that it is told.
+func TestNodesInRolesReachEachOther(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644))
+	client, server := newMachine(t, 1), newMachine(t, 2)
+	m, findings := artifacts.Load("artifact.yaml", []byte(`
+reprise: 1
+artifact: net
+title: t
+platforms:
+  lab: {provider: ssh, hosts: [a, b], nodes: {client: 1, server: 1}}
+experiments:
+  E1:
+    title: t
+    profiles: {kick: {compute: 60s, platform: lab}}
+    run:
+      - {name: address, role: server, sh: "ip -4 -o addr show dev eth0 >here", outputs: [here]}
+      - name: talk
+        role: client
+        sh: |
+          grep -qF " $REPRISE_NODES_SERVER/" here
+          bash -c 'exec 3<>"/dev/tcp/$REPRISE_NODES_SERVER/2022"; head -c 4 <&3' >said
+          [ "$(cat said)" = SSH- ]
+          echo v=1
+        extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]
+`))
+	require.NoError(t, findings.Err())
+	nodes := []*Node{client.node(t, time.Minute), server.node(t, time.Minute)}
+	plan, err := runner.NewPlan([]*artifacts.Manifest{m}, runner.Options{Profile: "kick", Platform: nodes[0].Machine().Platform()})
+	require.NoError(t, err)
+	kept, err := store.Open(t.TempDir())
+	require.NoError(t, err)
+	roles, err := runner.SeatNodes(plan.RolesNeeded(), []runner.Seat{{Node: nodes[0], Address: nodes[0].Address()}, {Node: nodes[1], Address: nodes[1].Address()}}, nil)
+	require.NoError(t, err)
+	e := &runner.Engine{Store: kept, Nodes: []node.Node{nodes[0], nodes[1]}, Roles: roles, Version: "test", Now: time.Now}
+	on := map[string]string{}
+	sum, err := e.Execute(t.Context(), plan, func(runner.Summary) int { return 0 }, func(e event.Event) {
+		if v, is := e.Payload.(event.StepStarted); is {
+			on[v.Step] = v.Node
+		}
+	})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"done": 2}, sum.Steps)
+	require.Equal(t, map[string]string{"net/E1/address": nodes[1].Name(), "net/E1/talk": nodes[0].Name()}, on)
 }

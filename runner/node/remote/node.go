@@ -42,6 +42,14 @@ type Node struct {
 	kept, unseen map[string]Kept
 }
 
+// Address is the host's own, as the configuration of SSH has it.
+func (n *Node) Address() string {
+	if l, is := n.link.(interface{ address() string }); is {
+		return l.address()
+	}
+	return n.name
+}
+
 // link is a way to a host.
 type link interface {
 	// connect opens a connection to a serving Host. Errors that another try

@@ -44,6 +44,8 @@ type sshLink struct {
 	program program // known once connected
 }
 
+func (l *sshLink) address() string { return l.hops[len(l.hops)-1].host }
+
 func (l *sshLink) self() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
