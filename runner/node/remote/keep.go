@@ -288,6 +288,9 @@ func (n *Node) stopUnseen() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	for _, k := range unseen {
+		if k.Runner != thisRunner() {
+			continue // it may still be taken over
+		}
 		if _, err := call[Nothing](ctx, n, "Stop", Halt{Job: k.Job, Kill: true}, nil); err != nil {
 			return
 		}
