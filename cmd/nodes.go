@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -67,14 +68,19 @@ func (ns nodes) close() {
 	}
 }
 
-// place resolves where the experiments of the manifests run: where --on says,
-// else on the platform that the profile of all of them names, else here.
-func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
-	if f.nodes.on != "" {
-		return f.nodes.on, nil
-	}
-	on := map[string][]string{} // experiments by place
+// spot is where experiments of a manifest run by their profile.
+type spot struct {
+	manifest    *artifacts.Manifest
+	where       string // as --on has it
+	experiments []string
+}
+
+// spots lists where the chosen experiments run by the platforms that their
+// profile names, manifest by manifest.
+func spots(manifests []*artifacts.Manifest, f runFlags) []spot {
+	var list []spot
 	for _, m := range manifests {
+		on := map[string][]string{}
 		for _, id := range m.ExperimentIDs() {
 			profile, has := m.Experiments[id].Profiles[f.profile]
 			if !has || len(f.only) > 0 && !slices.Contains(f.only, id) {
@@ -89,14 +95,29 @@ func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
 			case "slurm":
 				where = "slurm"
 			}
-			on[where] = append(on[where], m.Artifact+"/"+id)
+			on[where] = append(on[where], id)
+		}
+		for _, where := range slices.Sorted(maps.Keys(on)) {
+			list = append(list, spot{m, where, on[where]})
 		}
 	}
-	var wheres, all []string
-	for where := range on {
-		wheres = append(wheres, where)
+	return list
+}
+
+// place resolves where the experiments of the manifests run: where --on says,
+// else on the platform that the profile of all of them names, else here.
+func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
+	if f.nodes.on != "" {
+		return f.nodes.on, nil
 	}
-	slices.Sort(wheres)
+	on := map[string][]string{} // experiments by place
+	for _, s := range spots(manifests, f) {
+		for _, id := range s.experiments {
+			on[s.where] = append(on[s.where], s.manifest.Artifact+"/"+id)
+		}
+	}
+	wheres := slices.Sorted(maps.Keys(on))
+	var all []string
 	for _, where := range wheres {
 		all = append(all, fmt.Sprintf("%s on %s", strings.Join(on[where], ", "), where))
 	}
@@ -107,7 +128,35 @@ func place(manifests []*artifacts.Manifest, f runFlags) (string, error) {
 		return wheres[0], nil
 	}
 	return "", fail(ExitUsage, fmt.Errorf("the %s profile runs in several places: %s", f.profile, strings.Join(all, "; ")),
-		"run them one place at a time with --only, or all in one with --on")
+		"run them one place at a time with --only, or all in one with --on; --dry-run shows one after the other")
+}
+
+// severally gives a run that is to be planned in several places as one of each;
+// nil for one place. A parameter goes where it is taken, or everywhere if it is
+// taken nowhere, which is then found out.
+func severally(manifests []*artifacts.Manifest, f runFlags) (list []spot, flags []runFlags) {
+	if f.nodes.on != "" {
+		return nil, nil
+	}
+	list = spots(manifests, f)
+	if !slices.ContainsFunc(list, func(s spot) bool { return s.where != list[0].where }) {
+		return nil, nil
+	}
+	takes := func(s spot, param string) bool {
+		name, _, _ := strings.Cut(param, "=")
+		return slices.ContainsFunc(s.experiments, func(id string) bool {
+			return slices.Contains(s.manifest.Experiments[id].ParamNames(f.profile), name)
+		})
+	}
+	for _, s := range list {
+		g := f
+		g.nodes.on, g.only = s.where, s.experiments
+		g.params = slices.DeleteFunc(slices.Clone(f.params), func(param string) bool {
+			return !takes(s, param) && slices.ContainsFunc(list, func(o spot) bool { return takes(o, param) })
+		})
+		flags = append(flags, g)
+	}
+	return list, flags
 }
 
 // openNodes connects to all the machines that --on names, which have to be of

@@ -213,6 +213,21 @@ func (a *app) runArtifacts(cmd *cobra.Command, args []string, f runFlags) error 
 	if err != nil {
 		return err
 	}
+	if list, flags := severally(manifests, f); f.dryRun && list != nil {
+		for i, one := range list {
+			if i > 0 && !f.json {
+				fmt.Fprintln(a.stdout)
+			}
+			s, err := a.prepare(cmd.Context(), []*artifacts.Manifest{one.manifest}, flags[i])
+			if err == nil {
+				err = a.runSession(cmd.Context(), s, args, flags[i])
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	s, err := a.prepare(cmd.Context(), manifests, f)
 	if err != nil {
 		return err

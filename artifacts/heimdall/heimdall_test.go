@@ -90,5 +90,5 @@ func TestManifest(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, findings.Err())
 	require.Empty(t, findings)
-	require.Len(t, m.Claims, 21)
+	require.Len(t, m.Claims, 24)
 }
