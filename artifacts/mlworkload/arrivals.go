@@ -138,7 +138,7 @@ func publishedForecast(_ context.Context, env *artifacts.Env) error {
 	}
 	observe := observer(env)
 	var errs []error
-	for what, column := range map[string]string{"jobs": "job", "gpus": "num"} { // in any order: none is random
+	for what, column := range map[string]string{"jobs": "job", "gpus": "num"} {
 		truth, err := numbers(path, table, "submit_gpu_"+column)
 		if err != nil {
 			return err
@@ -178,9 +178,10 @@ func numbers(path string, table [][]string, name string) ([]float64, error) {
 }
 
 // generate fits a model to a part of a log, generates a log of the time that is
-// held out (of the whole log where every second day is), leaves it as generated.swf and generated.csv, and observes, by
-// variable and by what is held against what is held out (of: generated, or past,
-// the part that was fitted), ks, p, and small_p, the mean p of samples of 200.
+// held out (of the whole log where every second day is), leaves it as
+// generated.swf and generated.csv, and observes, by variable and by what is held
+// against what is held out (of: generated, or past, the part that was fitted),
+// ks, p, and small_p, the mean p of samples of 200.
 func generate(_ context.Context, env *artifacts.Env) error {
 	l, rng, err := load(env)
 	if err != nil {
