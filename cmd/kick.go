@@ -16,6 +16,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/chameleon"
+	"reprise/runner/device"
 	"reprise/runner/node"
 )
 
@@ -116,8 +117,21 @@ func (a *app) questions(m *artifacts.Manifest, store string) error {
 	fmt.Fprintf(w, "this machine\t%s\n", here)
 	a.preflight(w, kick, here, store)
 	for _, name := range slices.Sorted(maps.Keys(m.Platforms)) {
-		if p := m.Platforms[name]; p.Provider == "chameleon" {
+		p := m.Platforms[name]
+		if p.Provider == "chameleon" {
 			a.testbed(w, m, name)
+		}
+		for _, wanted := range slices.Sorted(maps.Keys(p.Devices)) {
+			want := p.Devices[wanted]
+			has := "this machine has it, and nothing uses it"
+			disks, err := device.This()
+			if err == nil {
+				_, err = device.Choose(map[string]artifacts.Device{wanted: want}, disks)
+			}
+			if err != nil {
+				has = "this machine does not have it free"
+			}
+			fmt.Fprintf(w, "platform %s\tneeds %s to overwrite; %s\n", name, device.Describe(want), has)
 		}
 	}
 	exclusive := []string{}
@@ -227,4 +241,9 @@ func (a *app) testbed(w io.Writer, m *artifacts.Manifest, platform string) {
 	}
 	fmt.Fprintf(w, "platform %s\t%d × %s at %s for %s: %.1f service units; reprise run %s --profile paper --dry-run explains them\n",
 		platform, plan.Count, plan.Hardware(), plan.Site.Name, artifacts.Duration(plan.Lease), plan.SU(), m.Artifact)
+	found := "are here; reprise chameleon login --check tries them"
+	if _, err := chameleon.FindCredentials(plan.Site, "", a.getenv); err != nil {
+		found = "are not here"
+	}
+	fmt.Fprintf(w, "platform %s\tcredentials of %s %s\n", platform, plan.Site.Name, found)
 }
