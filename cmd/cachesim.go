@@ -65,7 +65,8 @@ all sizes at once, wherever that gives what replays give (always with object
 sizes ignored; else from the largest object on, if objects keep their sizes);
 the column "method" of --json says so. --sample 0.01 estimates the curve of any
 policy from the requests to one object in a hundred (SHARDS, and miniature
-caches); --sample-check replays the whole, too, and shows the error. --svg draws
+caches), --sample 8192 from those to 8192 objects, however many there are;
+--sample-check replays the whole, too, and shows the error. --svg draws
 the curves of miss ratio and backend load into a file.
 
 Parameters follow a name after a colon: s3fifo:small=0.2,ghost=0.5. The
@@ -77,6 +78,7 @@ policies, prefetchers and their parameters: reprise cachesim --list`,
   reprise cachesim disk.vscsi --mode block --policy lru,arc --prefetch none,readahead,amp:apt=4,max=32 --size 0.1%,1%
   reprise cachesim disk.vscsi --mrc --policy lru,arc,s3fifo --ignore-obj-size --svg curves.svg
   reprise cachesim big.oracleGeneral.zst --mrc --sample 0.01 --policy lru,lirs,wtinylfu
+  reprise cachesim big.oracleGeneral.zst --mrc --sample 8192 --sample-check --policy lru,s3fifo --ignore-obj-size
   reprise cachesim disk.vscsi --mode block --page-size 262144 --latency 20ms --prefetch leap --size 1%`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && !o.list {
@@ -269,7 +271,7 @@ func (a *app) cachesimTrace(ctx context.Context, o cachesim, path string, jobs c
 
 	sweep := cache.Sweep{
 		Seed: o.seed, Workers: o.jobs, Now: a.now, Served: &served,
-		Curve: o.curve.mrc, Rate: o.curve.sample, Check: o.curve.check,
+		Curve: o.curve.mrc, Rate: o.curve.rate(), Objects: o.curve.objects(), Check: o.curve.check,
 	}
 	replay := a.replayObjects
 	if o.mode == "block" {
@@ -292,8 +294,8 @@ func (a *app) replayObjects(ctx context.Context, o cachesim, path string, jobs c
 		return err
 	}
 	each := float64(trace.Len())
-	if o.curve.sample > 0 && o.curve.sample < 1 {
-		each *= o.curve.sample
+	if share := o.curve.share(trace); share < 1 {
+		each *= share
 		if o.curve.check {
 			each += float64(trace.Len())
 		}
@@ -310,8 +312,8 @@ func (a *app) replayObjects(ctx context.Context, o cachesim, path string, jobs c
 			Method: r.Method,
 		}
 		if r.Method == cache.Shards {
-			row.SampleRate = o.curve.sample
-			row.MReqs *= o.curve.sample // requests replayed, not those they stand for
+			row.SampleRate = r.SampleRate
+			row.MReqs *= r.SampleRate // requests replayed, not those they stand for
 			if o.curve.check {
 				row.SampleError = &r.SampleError
 			}

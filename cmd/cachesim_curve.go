@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"reprise/policies/cache"
 	"reprise/tui/chart"
 )
 
@@ -27,20 +29,47 @@ const curveSizes = "0.01%,0.02%,0.05%,0.1%,0.2%,0.3%,0.5%,0.7%,1%,1.5%,2%,3%,4%,
 func (c *curveFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&c.mrc, "mrc", false, "miss-ratio curves: sizes from 0.01% to 100% unless --size is given, LRU in one pass, charts after the table")
 	f.StringVar(&c.svg, "svg", "", "draw the miss-ratio and backend-load curves into `file`, or FILE-N.svg where there are several traces")
-	f.Float64Var(&c.sample, "sample", 0, "object mode: estimate from this `share` of the objects (SHARDS), such as 0.01")
+	f.Float64Var(&c.sample, "sample", 0, "object mode: estimate from this `part` of the objects (SHARDS): a share such as 0.01, or as many as 8192")
 	f.BoolVar(&c.check, "sample-check", false, "with --sample: replay everything, too, and print how far off the estimate is")
 }
 
 func (c *curveFlags) validate(o cachesim) error {
 	switch {
-	case c.sample < 0 || c.sample > 1 || c.sample != c.sample:
-		return fmt.Errorf("--sample %g: must be between 0 and 1", c.sample)
+	case !(c.sample >= 0 && c.sample <= 1 || c.sample <= 1<<31 && c.sample == math.Trunc(c.sample) && c.sample > 0):
+		return fmt.Errorf("--sample %g: must be a share between 0 and 1, or a number of objects", c.sample)
 	case c.sample > 0 && o.mode == "block":
 		return errors.New("--sample is for object mode; pages next to each other cannot be sampled apart")
 	case c.check && c.sample == 0:
 		return errors.New("--sample-check needs --sample")
 	}
 	return nil
+}
+
+// rate and objects are what the sample is to have: a share of the objects, or a
+// number of them.
+func (c *curveFlags) rate() float64 {
+	if c.objects() > 0 {
+		return 0
+	}
+	return c.sample
+}
+
+func (c *curveFlags) objects() int {
+	if c.sample <= 1 {
+		return 0
+	}
+	return int(c.sample)
+}
+
+// share is about what part of a trace is replayed for a sample.
+func (c *curveFlags) share(t *cache.Trace) float64 {
+	switch {
+	case c.objects() > 0:
+		return min(c.sample/float64(max(t.Footprint().Objects, 1)), 1)
+	case c.sample > 0:
+		return c.sample
+	}
+	return 1
 }
 
 // curvePoint is what a row contributes to the curves.

@@ -25,6 +25,7 @@ const payback = "payback"
 // workloadParams are those of every experiment in block mode.
 var workloadParams = []artifacts.Param{
 	{Name: "workloads", Doc: "workloads: generated ones, such as profile:alibaba, or files below the folder of real traces, which are left out where it is not there", Default: []string{}},
+	{Name: "traces", Doc: "folder of real traces, by an absolute path; empty: that of the variable REPRISE_TRACES", Default: ""},
 	{Name: "requests", Doc: "requests of a generated workload", Default: 15_000},
 	{Name: "most", Doc: "requests of a real trace to replay at most, from its start; 0 is all", Default: 0},
 	{Name: "seed", Doc: "of generated workloads and of what draws at random", Default: 1},
@@ -73,6 +74,7 @@ type bench struct {
 	seed      uint64
 	sizes     []cache.Size
 	backend   cache.Backend
+	folder    string // of real traces, "" if there is none
 	workloads []string
 }
 
@@ -87,14 +89,20 @@ func newBench(env *artifacts.Env) (*bench, error) {
 	}
 	b := &bench{
 		env: env, seed: uint64(env.Params["seed"].(int)), sizes: sizes,
-		backend: cache.Backend{Latency: int64(latency * 1e6)},
+		backend: cache.Backend{Latency: int64(latency * 1e6)}, folder: env.Traces,
 	}
-	if env.Traces != "" && !filepath.IsAbs(env.Traces) {
-		return nil, fmt.Errorf("the folder of real traces is %q: give its absolute path in REPRISE_TRACES, steps run in folders of their own", env.Traces)
+	if named := env.Params["traces"].(string); named != "" {
+		b.folder = named
+		if _, err := os.Stat(named); err != nil {
+			return nil, fmt.Errorf("folder of real traces: %w", err)
+		}
+	}
+	if b.folder != "" && !filepath.IsAbs(b.folder) {
+		return nil, fmt.Errorf("the folder of real traces is %q: give its absolute path in --param traces= or REPRISE_TRACES, steps run in folders of their own", b.folder)
 	}
 	for _, w := range env.Params["workloads"].([]string) {
 		if !traces.IsSpec(w) {
-			if env.Traces == "" {
+			if b.folder == "" {
 				continue
 			}
 			if _, err := os.Stat(b.path(w)); errors.Is(err, os.ErrNotExist) {
@@ -107,7 +115,7 @@ func newBench(env *artifacts.Env) (*bench, error) {
 }
 
 func (b *bench) path(workload string) string {
-	return filepath.Join(b.env.Traces, filepath.FromSlash(workload))
+	return filepath.Join(b.folder, filepath.FromSlash(workload))
 }
 
 // load reads a workload. Traces of the order of requests only get a

@@ -340,7 +340,7 @@ func TestObjectEveryPair(t *testing.T) {
 	for _, spec := range Policies() {
 		for _, pre := range prefetch.All() {
 			trace := randomTrace(rng, 500, rng.IntN(2) == 0)
-			for _, size := range []int64{0, 1, 7, 60, trace.Footprint().Bytes} {
+			for _, size := range []int64{0, 1, 2, 7, 60, 3 * trace.Footprint().Bytes} {
 				p := choice(t, spec.Name).New(size, 1)
 				r, err := ReplayPrefetch(context.Background(), trace, p, prefetcher(t, pre.Name).New(size, 4096, 1), nil)
 				require.NoError(t, err)

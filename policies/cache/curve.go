@@ -168,14 +168,50 @@ func (s *stack) renumber() {
 // same share of the size estimates the miss ratio of any policy ("miniature
 // simulation", USENIX ATC 2017); Sampled.Estimate makes the results out.
 func (t *Trace) Sample(rate float64) *Sampled {
-	s := &Sampled{Trace: &Trace{}, rate: rate, requests: int64(t.Len()), bytes: t.bytes()}
+	s := t.sample(uint64(rate * (1 << 32)))
+	s.Rate = rate // which the threshold has rounded
+	return s
+}
+
+// SampleObjects is the sample of so many objects, or all where there are no
+// more: SHARDS of a fixed size. The paper lowers the rate as objects turn up, and
+// rescales what was counted before; since the trace is in memory, the rate at
+// which that ends is found first.
+func (t *Trace) SampleObjects(most int) *Sampled {
+	threshold := uint64(1 << 32)
+	var places []uint64 // the lowest, of distinct objects
+	seen := newIDSet(0)
+	keep := func() {
+		slices.Sort(places)
+		if len(places) > most {
+			threshold = places[most]
+			first, _ := slices.BinarySearch(places, threshold) // not some of several equal ones
+			places = places[:first]
+		}
+	}
+	for _, id := range t.ids {
+		if place := samplePlace(id); place < threshold && seen.add(id) {
+			if places = append(places, place); len(places) > 2*most {
+				keep()
+			}
+		}
+	}
+	keep()
+	return t.sample(threshold)
+}
+
+// samplePlace is where an object stands among all, by a hash of 32 bits that
+// shares nothing with the one of the index.
+func samplePlace(id uint64) uint64 { return xxh64(id, 0x5348415244530001) >> 32 }
+
+// sample takes the objects whose places are below a threshold of up to 2³².
+func (t *Trace) sample(threshold uint64) *Sampled {
+	s := &Sampled{Trace: &Trace{}, Rate: float64(threshold) / (1 << 32), requests: int64(t.Len()), bytes: t.bytes()}
 	if t.sizes != nil {
 		s.Trace.sizes = []uint32{}
 	}
-	// The hash must share nothing with the one of the index.
-	threshold := uint64(rate * (1 << 32))
 	for i, id := range t.ids {
-		if xxh64(id, 0x5348415244530001)>>32 >= threshold {
+		if samplePlace(id) >= threshold {
 			continue
 		}
 		s.Trace.ids = append(s.Trace.ids, id)
@@ -199,14 +235,15 @@ func (t *Trace) bytes() (n int64) {
 
 // Sampled is a sample of a trace.
 type Sampled struct {
-	Trace    *Trace
-	rate     float64
+	Trace *Trace
+	// Rate is the share of objects that it has.
+	Rate     float64
 	requests int64 // of the whole trace
 	bytes    int64
 }
 
 // Size is the capacity in the sample that stands for one in the trace.
-func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.rate + 0.5) }
+func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.Rate + 0.5) }
 
 // Estimate turns a result of the sample, of a cache that stands for one of size
 // full, into one of the trace. What the sample has of requests above or below
@@ -214,10 +251,10 @@ func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.rate + 0
 // difference (SHARDS-adj).
 func (s *Sampled) Estimate(r Result, full int64) Result {
 	scale := func(sampled, all int64) int64 {
-		if s.rate >= 1 {
+		if s.Rate >= 1 {
 			return sampled
 		}
-		expected := float64(all) * s.rate
+		expected := float64(all) * s.Rate
 		if expected == 0 {
 			return 0
 		}
@@ -225,7 +262,7 @@ func (s *Sampled) Estimate(r Result, full int64) Result {
 	}
 	p := &r.Prefetching
 	for _, n := range []*int64{&p.Prefetched, &p.PrefetchedBytes, &p.PrefetchHits, &p.Late, &p.Wasted, &p.Spared, &p.Polluted, &p.TooEarly} {
-		*n = int64(float64(*n)/s.rate + 0.5)
+		*n = int64(float64(*n)/s.Rate + 0.5)
 	}
 	r.Misses = scale(r.Misses, s.requests)
 	r.MissBytes = scale(r.MissBytes, s.bytes)

@@ -100,6 +100,45 @@ func TestSampleError(t *testing.T) {
 	}
 }
 
+// SHARDS of a fixed size against the exact curve of LRU, and for other policies
+// against replays. A share that is estimated from n independent objects is off
+// by 0.5/√n on the average at most, and seldom by three times that; twice as much
+// is allowed, since objects are not requested equally often.
+func TestSampleOfFixedSize(t *testing.T) {
+	for _, trace := range []*Trace{zipf(400_000, 60_000, 1.05), independent(3, 40_000, 300_000), randomTrace(rand.New(rand.NewPCG(16, 16)), 50_000, false)} {
+		footprint := trace.Footprint().Objects
+		var sizes []int64
+		for _, share := range []int64{2, 5, 10, 20, 40, 80} {
+			sizes = append(sizes, footprint*share/100)
+		}
+		exact, _, err := LRUCurve(context.Background(), trace, sizes, nil)
+		require.NoError(t, err)
+		for _, n := range []int{1024, 8192} {
+			sample := trace.SampleObjects(n)
+			require.EqualValues(t, min(int64(n), footprint), sample.Trace.Footprint().Objects)
+			for _, policy := range []string{"lru", "s3fifo", "arc"} {
+				worst, sum := 0.0, 0.0
+				for i, size := range sizes {
+					whole := exact[i].MissRatio()
+					if policy != "lru" {
+						whole = float64(run(t, trace, policy, size, 0)) / float64(trace.Len())
+					}
+					r, err := Replay(context.Background(), sample.Trace, choice(t, policy).New(sample.Size(size), 0), nil)
+					require.NoError(t, err)
+					off := math.Abs(sample.Estimate(r, size).MissRatio() - whole)
+					worst, sum = max(worst, off), sum+off
+				}
+				t.Logf("%d requests, %-7s %5d of %d objects: mean error %.4f, worst %.4f", trace.Len(), policy, n, footprint, sum/float64(len(sizes)), worst)
+				require.Less(t, worst, 3/math.Sqrt(float64(n)), "%s, %d objects", policy, n)
+			}
+		}
+	}
+	all := traceOf(1, 2, 3, 1).SampleObjects(3)
+	require.Equal(t, []uint64{1, 2, 3, 1}, all.Trace.ids)
+	require.EqualValues(t, 1, all.Rate)
+	require.Empty(t, traceOf().SampleObjects(3).Trace.ids)
+}
+
 // A sample of everything is the trace.
 func TestSampleAll(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 12))

@@ -2,8 +2,10 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,9 +59,13 @@ func TestLimits(t *testing.T) {
 				if spec.Name == "wtinylfu" && size > 1<<40 {
 					continue // its counters are 4 bytes a unit up to there
 				}
-				misses := run(t, trace, spec.Name, size, 0)
-				require.GreaterOrEqual(t, misses, footprint.Objects)
-				require.LessOrEqual(t, misses, int64(trace.Len()))
+				p := choice(t, spec.Name).New(size, 0)
+				r, err := Replay(context.Background(), trace, p, nil)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, r.Misses, footprint.Objects)
+				require.LessOrEqual(t, r.Misses, int64(trace.Len()))
+				require.LessOrEqual(t, p.Occupied(), max(size, 0))
+				check(t, p)
 			}
 		}
 	}
@@ -316,6 +322,25 @@ func FuzzPolicy(f *testing.F) {
 	f.Add("wtinylfu:window=0.3,segments=4:1,fpr=0.3", int64(30), []byte("aZaZbbbbcc"))
 	f.Add("twoq:in=1,out=0", int64(3), []byte("abcabd"))
 	f.Add("lecar:rate=90,discount=1,ghost=3", int64(3), []byte("abcabdaaa"))
+	rng := rand.New(rand.NewPCG(17, 17))
+	for _, s := range Policies() {
+		var low, high []string
+		for _, p := range s.Params {
+			if p.Ratios == nil {
+				low = append(low, fmt.Sprintf("%s=%v", p.Name, p.Min))
+				high = append(high, fmt.Sprintf("%s=%v", p.Name, min(3*p.Default+1, p.Max)))
+			}
+		}
+		for _, params := range [][]string{nil, low, high} {
+			for _, capacity := range []int64{0, 1, 2, 33, 300} {
+				ids := make([]byte, 600)
+				for i := range ids {
+					ids[i] = byte(256 * math.Pow(rng.Float64(), 3))
+				}
+				f.Add(strings.TrimSuffix(s.Name+":"+strings.Join(params, ","), ":"), capacity, ids)
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, policy string, capacity int64, ids []byte) {
 		choices, err := ParsePolicies(policy)
 		if err != nil {

@@ -21,6 +21,8 @@ type Result struct {
 	MissBytes int64
 	Prefetching
 	Method Method
+	// SampleRate is the share of the objects that a sample had.
+	SampleRate float64
 	// SampleError is what the miss ratio of a sample is above that of the whole
 	// trace, where Sweep.Check asked for it.
 	SampleError float64
@@ -145,19 +147,26 @@ type Sweep struct {
 	// Curve has LRU at several sizes done in one pass wherever that is exact.
 	Curve bool
 	// Rate, if more than 0 and less than 1, has a sample of so much of the
-	// objects replayed instead of the whole trace; Check, both.
-	Rate  float64
-	Check bool
+	// objects replayed instead of the whole trace, Objects, if more than 0, of so
+	// many objects; Check, the sample and the whole trace.
+	Rate    float64
+	Objects int
+	Check   bool
 }
 
 // Run replays a trace for each job and hands the results to emit, in the order
 // of jobs and as soon as that order allows.
 func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) error) error {
-	sample := sync.OnceValue(func() *Sampled { return t.Sample(s.Rate) })
+	sample := sync.OnceValue(func() *Sampled {
+		if s.Objects > 0 {
+			return t.SampleObjects(s.Objects)
+		}
+		return t.Sample(s.Rate)
+	})
 	curve := sync.OnceValue(func() *curve { return s.curve(ctx, t, jobs) })
 	return inOrder(ctx, s.Workers, len(jobs), emit, func(ctx context.Context, i int) (Result, error) {
 		j := jobs[i]
-		if s.Rate > 0 && s.Rate < 1 {
+		if s.Objects > 0 || s.Rate > 0 && s.Rate < 1 {
 			small := j
 			small.Size = sample().Size(j.Size)
 			r, err := s.replay(ctx, sample().Trace, small)
@@ -165,7 +174,7 @@ func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) 
 				return Result{}, err
 			}
 			r = sample().Estimate(r, j.Size)
-			r.Method = Shards
+			r.Method, r.SampleRate = Shards, sample().Rate
 			if s.Check {
 				full, err := s.replay(ctx, t, j)
 				if err != nil {

@@ -59,7 +59,7 @@ func (p *twoq) Insert(k Key, size uint32, origin Origin) Handle {
 	}
 	if toMain {
 		// Am has a bound of its own, which counts when Ain is not full.
-		for p.main.bytes+int64(size) > p.capacity-p.inSize {
+		for p.main.n > 0 && p.main.bytes+int64(size) > p.capacity-p.inSize {
 			p.evicted(p.pop(&p.main))
 		}
 	}
