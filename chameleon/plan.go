@@ -113,7 +113,11 @@ func choosePlatform(m *artifacts.Manifest, name string) (string, artifacts.Platf
 		}
 	}
 	slices.Sort(names)
+	// Who names none wants machines as they come, if one platform is of these.
+	plain := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return len(m.Platforms[n].Prepare) > 0 })
 	switch {
+	case name == "" && len(names) > 1 && len(plain) == 1:
+		name = plain[0]
 	case len(names) == 0:
 		return "", artifacts.Platform{}, fmt.Errorf("%s has no platform of the provider chameleon", m.Artifact)
 	case name == "" && len(names) == 1:

@@ -309,3 +309,18 @@ func TestHostKeyIn(t *testing.T) {
 	require.Empty(t, hostKeyIn("-----BEGIN SSH HOST KEY KEYS-----\n"+ed), "it may have been cut short")
 	require.Empty(t, hostKeyIn(""))
 }
+
+// TestThePlatformThatPreparesNothing is taken where nobody names one.
+func TestThePlatformThatPreparesNothing(t *testing.T) {
+	m := manifest(artifacts.Platform{})
+	m.Platforms["kernel"] = artifacts.Platform{Provider: "chameleon", Prepare: []artifacts.Preparation{{Name: "boot", Reboot: "6.0*"}}}
+	name, _, err := choosePlatform(m, "")
+	require.NoError(t, err)
+	require.Equal(t, "pair", name)
+	name, _, err = choosePlatform(m, "kernel")
+	require.NoError(t, err)
+	require.Equal(t, "kernel", name)
+	m.Platforms["other"] = m.Platforms["pair"]
+	_, _, err = choosePlatform(m, "")
+	require.ErrorContains(t, err, "choose one of kernel, other, pair")
+}
