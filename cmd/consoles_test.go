@@ -38,7 +38,7 @@ var notRun = map[string]string{
 }
 
 // needsMore are commands that ask for more than every machine has.
-var needsMore = regexp.MustCompile(`--on (ssh:|slurm|chameleon --(max-su|yes))|--profile (local|paper)( +#|$)|reprise (up|ssh|down|status) heimdall`)
+var needsMore = regexp.MustCompile(`--on (ssh:|slurm|chameleon --(max-su|yes))|--profile (local|paper)\b|reprise (up|ssh|down|status) heimdall`)
 
 // A console is a command that a document shows, with what it prints.
 type console struct {
