@@ -105,13 +105,14 @@ func (a *app) planToExport(arg string, f runFlags, given func(string) bool) (p *
 		if err != nil {
 			return nil, nil, nil, fail(ExitManifest, err)
 		}
-		asked := runFlags{}
-		if names, asked, err = before.asked(); err != nil {
+		of, asked, err := before.asked()
+		if err != nil {
 			return nil, nil, nil, err
 		}
+		names = of
 		f.profile, f.only, f.params = asked.profile, asked.only, asked.params
 		defer func() {
-			if err == nil {
+			if p != nil {
 				notes = before.changes(p)
 			}
 		}()

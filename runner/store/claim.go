@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"reprise/runner/node"
 )
 
 // Holder is the process that has a run under way.
@@ -162,8 +164,7 @@ func (s *Store) Writable() error {
 	}
 	// A record may still fit where a file would not.
 	const least = 64 << 10
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(s.root, &disk); err == nil && uint64(disk.Bavail)*uint64(disk.Bsize) < least {
+	if free, known := node.FreeSpace(s.root); known && free < least {
 		return &fs.PathError{Op: "write in", Path: s.root, Err: syscall.ENOSPC}
 	}
 	return nil
