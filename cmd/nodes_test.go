@@ -160,8 +160,8 @@ func TestRunOnHosts(t *testing.T) {
 	}
 }
 
-// TestSweepOverHosts runs many points on three hosts and on this machine, and
-// tells what a point costs more.
+// TestSweepOverHosts runs a sweep of caches on three hosts and on this machine,
+// requires the same results, and tells what a point costs.
 func TestSweepOverHosts(t *testing.T) {
 	points, err := strconv.Atoi(os.Getenv("REPRISE_SWEEP"))
 	if err != nil {
@@ -170,7 +170,7 @@ func TestSweepOverHosts(t *testing.T) {
 	dir := t.TempDir()
 	var values []string
 	for i := range points {
-		values = append(values, strconv.Itoa(i))
+		values = append(values, strconv.Itoa(i+1))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "artifact.yaml"), fmt.Appendf(nil, `
 reprise: 1
@@ -179,9 +179,12 @@ title: t
 experiments:
   E1:
     title: t
-    profiles: {kick: {compute: 60s}}
-    matrix: {v: [%s]}
-    run: demo.value
+    profiles:
+      kick:
+        compute: 60s
+        with: {workload: "gen:zipf?objects=2000", requests: 20000, policies: [lru, sieve, s3fifo], sizes: ["1%%", "10%%"]}
+    matrix: {seed: [%s]}
+    run: codesign.eviction
 `, strings.Join(values, ", ")), 0o644))
 	config := sshConfig(t, nodetest.StartSSHD(t), nodetest.StartSSHD(t), nodetest.StartSSHD(t))
 	var want []string
@@ -191,7 +194,7 @@ experiments:
 		took := time.Since(started)
 		require.Zero(t, code, bad)
 		got := observed(t, out)
-		require.Len(t, got, points)
+		require.Len(t, got, points*3*2*2)
 		if want == nil {
 			want = got
 		}
