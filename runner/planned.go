@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"slices"
-
 	"reprise/artifacts"
 	"reprise/runner/event"
 )
@@ -57,15 +55,21 @@ func about(m *artifacts.Manifest, p *Plan) event.PlannedArtifact {
 // lay notes the steps of an experiment and the parameters of its points. The
 // axes are the labels of the steps, in the order of the points.
 func lay(e *event.PlannedExperiment, steps []*Step) {
+	type point struct{ axis, value string }
+	seen := map[point]bool{}
 	for _, s := range steps {
 		e.Steps = append(e.Steps, s.ID)
 		e.Measured = e.Measured || s.measures()
 		for name, value := range s.Params {
 			axis, isAxis := s.Labels[name]
+			at := point{name, axis}
 			switch {
+			case isAxis && seen[at]:
 			case isAxis && e.Axes == nil:
+				seen[at] = true
 				e.Axes = map[string][]string{name: {axis}}
-			case isAxis && !slices.Contains(e.Axes[name], axis):
+			case isAxis:
+				seen[at] = true
 				e.Axes[name] = append(e.Axes[name], axis)
 			case !isAxis && e.Params == nil:
 				e.Params = map[string]string{name: artifacts.FormatValue(value)}
