@@ -20,15 +20,21 @@ func (a *app) queryCommand() *cobra.Command {
 	var storeFolder string
 	var asJSON, asCSV bool
 	c := &cobra.Command{
-		Use:   "query RUN 'METRIC [by LABEL,…] [where LABEL=VALUE,…]'",
+		Use:   "query RUN 'METRIC [change LABEL=VALUE from ANOTHER] [by LABEL,…] [where LABEL=VALUE,…]'",
 		Short: "Aggregate a run's observations of a metric",
 		Long: `Print, for every combination of the labels' values, how many observations of a
 metric a recorded run has, their mean, smallest, median, 90th and 99th
 percentile and largest value. Labels are the axes of the experiments' matrices,
 what the experiments add, experiment and artifact. A condition is label=value or
 label!=value; all have to hold. RUN is the id of a run, the beginning of one,
-latest, or the path of an event log; it may be under way.`,
-		Example: `  reprise query latest 'miss_ratio by policy,size'
+latest, or the path of an event log; it may be under way.
+
+With change, what is aggregated is how much the metric changes from one value of
+a label to another, (VALUE − ANOTHER) / ANOTHER, in every combination of the other
+labels that has both; then n counts these, and the mean is the geometric one, of
+the ratios.`,
+		Example: `  reprise query latest 'disk_head_time change system=payback from hindsight by workload'
+  reprise query latest 'miss_ratio by policy,size'
   reprise query latest 'read_latency_mean by policy where experiment=E3' --csv`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -37,7 +43,7 @@ latest, or the path of an event log; it may be under way.`,
 			}
 			q, err := query.Parse(args[1])
 			if err != nil {
-				return fail(ExitUsage, err, "write METRIC by LABEL,LABEL where LABEL=VALUE")
+				return fail(ExitUsage, err, "write METRIC change LABEL=VALUE from ANOTHER by LABEL,LABEL where LABEL=VALUE")
 			}
 			_, path, err := a.findRun(args[0], storeFolder)
 			if err != nil {
@@ -54,8 +60,17 @@ latest, or the path of an event log; it may be under way.`,
 			if err != nil {
 				return fail(ExitManifest, err)
 			}
+			if r.Left > 0 {
+				fmt.Fprintf(a.stderr, "warning: %d cells have no change: they lack a side, or are 0 for %s\n", r.Left, q.Change.From)
+			}
+			if len(r.Groups) == 0 && r.Left > 0 {
+				return fail(ExitInconclusive, fmt.Errorf("no cell of %s has a change from %s=%s to %s", q.Metric, q.Change.Label, q.Change.From, q.Change.Of))
+			}
 			if len(r.Groups) == 0 {
 				if slices.Contains(r.Metrics, q.Metric) {
+					if q.Change != nil {
+						return fail(ExitInconclusive, fmt.Errorf("no observation of %s with %s=%s or %s satisfies the conditions", q.Metric, q.Change.Label, q.Change.Of, q.Change.From))
+					}
 					return fail(ExitInconclusive, fmt.Errorf("no observation of %s satisfies the conditions", q.Metric))
 				}
 				return fail(ExitUsage, fmt.Errorf("the run has no observation of %q", q.Metric), "it has "+strings.Join(r.Metrics, ", "))
@@ -73,7 +88,11 @@ latest, or the path of an event log; it may be under way.`,
 }
 
 func (a *app) printGroups(q query.Query, r query.Result, asJSON, asCSV bool) error {
-	head := append(slices.Clone(q.By), "n", "mean", "min", "p50", "p90", "p99", "max", "unit")
+	mean := "mean"
+	if q.Change != nil {
+		mean = "geomean"
+	}
+	head := append(slices.Clone(q.By), "n", mean, "min", "p50", "p90", "p99", "max", "unit")
 	lines := json.NewEncoder(a.stdout)
 	values := csv.NewWriter(a.stdout)
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
@@ -99,7 +118,7 @@ func (a *app) printGroups(q query.Query, r query.Result, asJSON, asCSV bool) err
 				labels[l] = g.Labels[i]
 			}
 			if err := lines.Encode(map[string]any{
-				"metric": q.Metric, "labels": labels, "unit": g.Unit, "n": s.N, "mean": s.Mean,
+				"metric": q.Metric, "labels": labels, "unit": g.Unit, "n": s.N, mean: s.Mean,
 				"min": s.Min, "p50": s.P50, "p90": s.P90, "p99": s.P99, "max": s.Max,
 			}); err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 // Query is what is asked for.
 type Query struct {
 	Metric string
+	Change *Change  // between two values of a label; nil: the metric itself
 	By     []string // labels; each combination of their values is a group
 	Where  []Condition
 }
@@ -29,7 +30,7 @@ type Condition struct {
 	Not          bool
 }
 
-// Parse reads "METRIC [by LABEL,…] [where LABEL=VALUE,LABEL!=VALUE,…]".
+// Parse reads "METRIC [change LABEL=VALUE from ANOTHER] [by LABEL,…] [where LABEL=VALUE,LABEL!=VALUE,…]".
 func Parse(text string) (q Query, err error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -53,7 +54,13 @@ func Parse(text string) (q Query, err error) {
 		}
 		return parts
 	}
-	words = words[1:]
+	if words = words[1:]; len(words) > 0 && words[0] == "change" {
+		n := min(len(words), 4)
+		if q.Change, err = parseChange(words[1:n]); err != nil {
+			return q, err
+		}
+		words = words[n:]
+	}
 	q.By = list("by")
 	conditions := list("where")
 	if err != nil {
@@ -61,6 +68,9 @@ func Parse(text string) (q Query, err error) {
 	}
 	if len(words) > 0 {
 		return q, fmt.Errorf("%q is not expected in %q", words[0], text)
+	}
+	if q.Change != nil && slices.Contains(q.By, q.Change.Label) {
+		return q, fmt.Errorf("%s tells the sides apart, so it cannot group them too", q.Change.Label)
 	}
 	if slices.Contains(q.By, "") {
 		return q, fmt.Errorf("a label is missing after by in %q", text)
@@ -81,9 +91,14 @@ type Group struct {
 	Labels []string // values, in the order of Query.By
 	Unit   string   // of the values; groups of unlike units are kept apart
 	Values []float64
+
+	cell   string // of one side of a change, and whether it is that of Change.Of
+	of     bool
+	change bool // values are changes in percent
 }
 
-// Summary of a group, in its unit.
+// Summary of a group, in its unit. The mean of changes is the geometric one, of
+// the ratios.
 type Summary struct {
 	N                             int
 	Mean, Min, P50, P90, P99, Max float64
@@ -91,15 +106,24 @@ type Summary struct {
 
 // Summary aggregates the group.
 func (g Group) Summary() Summary {
-	return Summary{
+	s := Summary{
 		N: len(g.Values), Mean: stats.Mean(g.Values), Min: slices.Min(g.Values), P50: stats.Quantile(g.Values, 0.5),
 		P90: stats.Quantile(g.Values, 0.9), P99: stats.Quantile(g.Values, 0.99), Max: slices.Max(g.Values),
 	}
+	if g.change {
+		ratios := make([]float64, len(g.Values))
+		for i, v := range g.Values {
+			ratios[i] = 1 + v/100
+		}
+		s.Mean = 100 * (stats.GeoMean(ratios) - 1)
+	}
+	return s
 }
 
 // Result is the answer to a query.
 type Result struct {
 	Groups  []Group  // in the natural order of their labels
+	Left    int      // cells without a change, if one is asked for
 	Metrics []string // that the run observed, sorted, if it did not observe the query's
 }
 
@@ -142,7 +166,14 @@ func Run(log []byte, q Query) (Result, error) {
 			}
 		}
 	}
+	if len(groups) == 0 {
+		all, err := metrics(log)
+		return Result{Metrics: all}, err
+	}
 	var r Result
+	if q.Change != nil {
+		groups, r.Left = changes(groups)
+	}
 	for _, g := range groups {
 		r.Groups = append(r.Groups, *g)
 	}
@@ -154,10 +185,7 @@ func Run(log []byte, q Query) (Result, error) {
 		}
 		return strings.Compare(a.Unit, b.Unit)
 	})
-	if len(groups) == 0 {
-		r.Metrics, err = metrics(log)
-	}
-	return r, err
+	return r, nil
 }
 
 func (q Query) scan(log, wanted []byte) (map[string]*Group, error) {
@@ -178,9 +206,18 @@ func (q Query) scan(log, wanted []byte) (map[string]*Group, error) {
 			labels[i] = o.label(l)
 		}
 		key := strings.Join(labels, "\x00") + "\x00" + o.Unit
+		cell, of := "", false
+		if c := q.Change; c != nil {
+			side := o.label(c.Label)
+			if of = side == c.Of; !of && side != c.From {
+				continue
+			}
+			cell = c.cell(o)
+			key += "\x00" + cell + "\x00" + side
+		}
 		g := groups[key]
 		if g == nil {
-			g = &Group{Labels: labels, Unit: o.Unit}
+			g = &Group{Labels: labels, Unit: o.Unit, cell: cell, of: of}
 			groups[key] = g
 		}
 		g.Values = append(g.Values, o.Value)

@@ -44,10 +44,49 @@ func TestQuery(t *testing.T) {
 	require.Empty(t, r.Groups)
 	require.Equal(t, []string{"miss", "miss_bytes"}, r.Metrics)
 
-	for _, bad := range []string{"", "m policy", "m by ", "m where x", "m where =1", "m by a,,b", "m where a=b by c d"} {
+	for _, bad := range []string{"m change", "m change a=b", "m change a=b to c", "m change a=b from b", "m change =b from c", "m change a=b from c by a", "m change a=b from c d", "", "m policy", "m by ", "m where x", "m where =1", "m by a,,b", "m where a=b by c d"} {
 		q, err := Parse(bad)
 		require.Error(t, err, "%q: %+v", bad, q)
 	}
+}
+
+func TestChange(t *testing.T) {
+	var log bytes.Buffer
+	for i, size := range []int{1, 2, 3} {
+		// Halved, doubled, and as it was; a repeat averages.
+		log.WriteString(line(0, "miss", []float64{2, 4, 5}[i], "lru", size))
+		log.WriteString(line(0, "miss", []float64{2, 4, 7}[i], "lru", size))
+		log.WriteString(line(0, "miss", []float64{1, 8, 6}[i], "arc", size))
+		log.WriteString(line(0, "miss", 100, "fifo", size))
+	}
+	log.WriteString(line(0, "miss", 0, "lru", 4))
+	log.WriteString(line(0, "miss", 1, "arc", 4)) // no change from 0
+	log.WriteString(line(0, "miss", 1, "arc", 5)) // lacks a side
+	log.WriteString(line(0, "none", 0, "lru", 1))
+	log.WriteString(line(0, "none", 0, "arc", 1))
+	answer := func(text string) Result {
+		q, err := Parse(text)
+		require.NoError(t, err)
+		r, err := Run(log.Bytes(), q)
+		require.NoError(t, err)
+		return r
+	}
+	r := answer("miss change policy=arc from lru")
+	require.Equal(t, 2, r.Left)
+	require.Len(t, r.Groups, 1)
+	s := r.Groups[0].Summary()
+	require.Equal(t, 3, s.N)
+	require.InDelta(t, 0, s.Mean, 1e-9, "1/2 and 2 and 1, geometrically")
+	require.Equal(t, []float64{-50, 0, 100}, []float64{s.Min, s.P50, s.Max})
+	require.Equal(t, "%", r.Groups[0].Unit)
+
+	r = answer("miss change policy=arc from lru by size where size!=3")
+	require.Len(t, r.Groups, 2)
+	require.Equal(t, []string{"2"}, r.Groups[1].Labels)
+	require.InDelta(t, 100, r.Groups[1].Summary().Mean, 1e-9)
+
+	require.Zero(t, answer("none change policy=arc from lru").Groups[0].Summary().Mean, "from 0 to 0 nothing changes")
+	require.Equal(t, []string{"miss", "none"}, answer("miss change policy=belady from opt").Metrics)
 }
 
 func BenchmarkQuery100k(b *testing.B) {
