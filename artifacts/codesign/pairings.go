@@ -1,6 +1,7 @@
 package codesign
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,11 +32,12 @@ var workloadParams = []artifacts.Param{
 	{Name: "seed", Doc: "of generated workloads and of what draws at random", Default: 1},
 	{Name: "sizes", Doc: "cache sizes as shares of the footprint", Default: []string{"0.1%", "0.3%", "1%", "3%", "10%"}},
 	{Name: "latency", Doc: "the backend's, in milliseconds", Default: 20.0},
+	{Name: "page", Doc: "bytes of a page, a power of two; 0 stands for 4096, and 512 for traces without times", Default: 0},
 }
 
 func init() {
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.pairings", Version: 2, ReadsTraces: true,
+		Name: "codesign.pairings", Version: 3, ReadsTraces: true,
 		Doc: "replays workloads through every pairing of prefetcher and eviction policy, and through Payback",
 		Params: append([]artifacts.Param{
 			{Name: "policies", Doc: "eviction policies", Default: []string{"lru", "s3fifo", "arc", "lirs"}},
@@ -46,7 +48,7 @@ func init() {
 		Run: pairings,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.variants", Version: 2, ReadsTraces: true,
+		Name: "codesign.variants", Version: 3, ReadsTraces: true,
 		Doc: "replays workloads through Payback with settings changed or feedback switched off",
 		Params: append([]artifacts.Param{
 			{Name: "variants", Doc: "full, or settings joined by semicolons: request-cost=N, least=P, alone=P, window=N, no-ARROW", Default: []string{"full"}},
@@ -54,7 +56,7 @@ func init() {
 		Run: variants,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "codesign.cost", Version: 2, ReadsTraces: true,
+		Name: "codesign.cost", Version: 3, ReadsTraces: true,
 		Doc:    "measures the memory and the processor time that Payback takes, beside LRU with readahead",
 		Params: workloadParams,
 		Run:    cost,
@@ -91,6 +93,9 @@ func newBench(env *artifacts.Env) (*bench, error) {
 		env: env, seed: uint64(env.Params["seed"].(int)), sizes: sizes,
 		backend: cache.Backend{Latency: int64(latency * 1e6)}, folder: env.Traces,
 	}
+	if page := env.Params["page"].(int); page != 0 && (page < 512 || page > 16<<20 || page&(page-1) != 0) {
+		return nil, fmt.Errorf("page %d is neither 0 nor a power of two from 512 to 16777216", page)
+	}
 	if named := env.Params["traces"].(string); named != "" {
 		b.folder = named
 		if _, err := os.Stat(named); err != nil {
@@ -121,6 +126,7 @@ func (b *bench) path(workload string) string {
 // load reads a workload. Traces of the order of requests only get a
 // millisecond between two, and pages of the size of their blocks.
 func (b *bench) load(ctx context.Context, workload string) (block, error) {
+	page := uint32(b.env.Params["page"].(int))
 	if traces.IsSpec(workload) {
 		join := "?"
 		if strings.Contains(workload, "?") {
@@ -132,7 +138,7 @@ func (b *bench) load(ctx context.Context, workload string) (block, error) {
 			return block{}, err
 		}
 		defer func() { _ = s.Close() }()
-		t, err := cache.LoadBlocks(ctx, s, cache.BlockOptions{})
+		t, err := cache.LoadBlocks(ctx, s, cache.BlockOptions{PageSize: page})
 		return block{workload, "imitation", t}, err
 	}
 	s, err := traces.Open(b.path(workload), traces.Options{})
@@ -140,9 +146,9 @@ func (b *bench) load(ctx context.Context, workload string) (block, error) {
 		return block{}, err
 	}
 	defer func() { _ = s.Close() }()
-	var o cache.BlockOptions
+	o := cache.BlockOptions{PageSize: page}
 	if !s.Info().Timed {
-		o = cache.BlockOptions{PageSize: 512, Interval: 1e6}
+		o = cache.BlockOptions{PageSize: cmp.Or(page, 512), Interval: 1e6}
 	}
 	var r cache.Reader = s
 	if most := b.env.Params["most"].(int); most > 0 {
@@ -175,8 +181,8 @@ type system struct {
 }
 
 func paybackOf(name string, o codesign.Options) system {
-	return system{name, payback, payback, func(pages int64, _ block) (cache.Policy, prefetch.Prefetcher) {
-		p := codesign.New(pages, o)
+	return system{name, payback, payback, func(pages int64, t block) (cache.Policy, prefetch.Prefetcher) {
+		p := codesign.New(pages, int64(t.PageSize), o)
 		return p, p
 	}}
 }
@@ -269,12 +275,13 @@ func (b *bench) observe(metric string, value float64, unit string, labels ...str
 	return b.env.Observe(checks.Observation{Metric: metric, Value: value, Unit: unit, Labels: m})
 }
 
-// pairings observes for every system and cell the hit ratio of reads, the loads
-// and how prefetches fared, and for every cell how Payback compares, under
+// pairings observes for every system and cell the hit ratio of reads, the share
+// of reads that found all their pages in memory (group_hit_ratio), the loads and how prefetches fared, and for every cell how Payback compares, under
 // label system:
 //
 //   - payback
 //   - hindsight: the pairing with the best hit ratio in that cell
+//   - group-hindsight: the pairing with the best group_hit_ratio in that cell
 //   - single: the one pairing with the best mean hit ratio over all cells
 //   - eviction: the eviction policy without prefetching that takes least disk
 //     head time in that cell
@@ -310,7 +317,7 @@ func pairings(ctx context.Context, env *artifacts.Env) error {
 			for _, m := range []struct {
 				name  string
 				value float64
-			}{{"pairing_hit_ratio", r.ReadHitRatio()}, {"accuracy", r.Accuracy()}, {"coverage", r.Coverage()}, {"lateness", r.Lateness()}} {
+			}{{"pairing_hit_ratio", r.ReadHitRatio()}, {"pairing_group_hit_ratio", r.GroupHitRatio()}, {"accuracy", r.Accuracy()}, {"coverage", r.Coverage()}, {"lateness", r.Lateness()}} {
 				if err := b.observe(m.name, m.value, "1", at...); err != nil {
 					return err
 				}
@@ -340,6 +347,9 @@ func pairings(ctx context.Context, env *artifacts.Env) error {
 			"hindsight": rest[argmin(rest, func(o outcome) (float64, float64) {
 				return -o.result.ReadHitRatio(), o.result.Read.DiskHeadSeconds()
 			})],
+			"group-hindsight": rest[argmin(rest, func(o outcome) (float64, float64) {
+				return -o.result.GroupHitRatio(), o.result.GroupLoad
+			})],
 			"eviction": rest[argmin(rest, func(o outcome) (float64, float64) {
 				if o.system.prefetching != "none" {
 					return math.Inf(1), 0
@@ -356,6 +366,9 @@ func pairings(ctx context.Context, env *artifacts.Env) error {
 				}
 			}
 			if err := b.observe("hit_ratio", o.result.ReadHitRatio(), "1", side...); err != nil {
+				return err
+			}
+			if err := b.observe("group_hit_ratio", o.result.GroupHitRatio(), "1", side...); err != nil {
 				return err
 			}
 			if err := b.observe("read_wait", o.result.MeanWait()*1e3, "ms", side...); err != nil {
@@ -457,8 +470,8 @@ func cost(ctx context.Context, env *artifacts.Env) error {
 		{"lru+readahead", "lru", "readahead", func(pages int64, t block) (cache.Policy, prefetch.Prefetcher) {
 			return lru[0].New(pages, b.seed), readahead[0].New(pages, int64(t.PageSize), b.seed)
 		}},
-		{payback, payback, payback, func(pages int64, _ block) (cache.Policy, prefetch.Prefetcher) {
-			mine = codesign.New(pages, codesign.Defaults())
+		{payback, payback, payback, func(pages int64, t block) (cache.Policy, prefetch.Prefetcher) {
+			mine = codesign.New(pages, int64(t.PageSize), codesign.Defaults())
 			return mine, mine
 		}},
 	}
@@ -469,7 +482,7 @@ func cost(ctx context.Context, env *artifacts.Env) error {
 				return err
 			}
 		}
-		share := float64(mine.Metadata()) / float64(mine.Capacity()*cache.DefaultPageSize)
+		share := float64(mine.Metadata()) / float64(mine.Capacity()*int64(t.PageSize))
 		return b.observe("metadata_share", share, "1", "workload", t.name, "size", size)
 	})
 }

@@ -138,6 +138,9 @@ func (r BlockResult) ByteHitRatio() float64 { return ratio(r.HitBytes, r.Bytes) 
 // ReadHitRatio is hits per page read.
 func (r BlockResult) ReadHitRatio() float64 { return ratio(r.ReadPages-r.ReadMisses, r.ReadPages) }
 
+// GroupHitRatio is GroupHits per read.
+func (r BlockResult) GroupHitRatio() float64 { return ratio(r.GroupHits, r.Reads) }
+
 // Backend is all that the backend was asked for.
 func (r BlockResult) Backend() Traffic {
 	return Traffic{r.Read.Requests + r.Written.Requests, r.Read.Bytes + r.Written.Bytes}

@@ -8,8 +8,8 @@ import (
 
 // Options are the parameters of Payback. One set serves all workloads.
 type Options struct {
-	// RequestCost is what a request to the backend costs, in pages that could
-	// be transferred instead.
+	// RequestCost is what a request to the backend costs, in 4 KiB that could
+	// be transferred instead: it is the backend's, whatever the size of a page.
 	RequestCost float32
 	// Least is the probability of use below which no page is fetched ahead,
 	// whatever it might save: it bounds the bytes wasted.
@@ -18,7 +18,7 @@ type Options struct {
 	// stream misses any: a request for them alone is for nothing if it ends,
 	// while one that a miss makes anyway carries them along.
 	Alone float32
-	// Window is the most pages fetched at once.
+	// Window is the most that is fetched at once, in 4 KiB.
 	Window int
 	// Off is the feedback that is switched off.
 	Off Feedback

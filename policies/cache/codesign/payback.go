@@ -95,13 +95,19 @@ const (
 	classAt   = 9      // 5 bits: class of age
 )
 
-// New makes an empty cache of so many pages.
-func New(capacity int64, o Options) *Payback {
+// slowest is the least number of pages by which a stream's requests are taken to
+// move on: large pages may each be asked for by many.
+const slowest = 1. / 16
+
+// New makes an empty cache of so many pages of so many bytes.
+func New(capacity, page int64, o Options) *Payback {
+	o.RequestCost = o.RequestCost * cache.DefaultPageSize / float32(page)
+	o.Window = int(min(max(int64(o.Window)*cache.DefaultPageSize/page, 1), maxWindow))
 	x := &Payback{
 		Table:    cache.NewTable(capacity, capacity+capacity/4, queues),
 		o:        o,
 		survival: newSurvival(),
-		streams:  newStreams(int(min(max(capacity/16, 16), 1<<14))),
+		streams:  newStreams(int(min(max(capacity/16, 16), 1<<14)), page),
 		levels:   make([]uint8, o.Window),
 		share:    0.5,
 		keep:     0.02,
@@ -378,7 +384,7 @@ func (x *Payback) Access(r *prefetch.Request, p *prefetch.Plan) {
 	} else {
 		x.survival.lived(int(s.age), sizeClass(s.mean), int(s.context))
 		s.age = min(s.age+1, 1<<20)
-		s.mean += (n - s.mean) / 4
+		s.mean = max(s.mean+(min(n, float32(r.End()-min(s.next, r.End())))-s.mean)/4, slowest)
 		gap := float32(x.tick - s.tick)
 		s.gap += (min(gap, 4*s.gap+4) - s.gap) / 4
 		if gap > x.gap {

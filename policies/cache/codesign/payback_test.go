@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,7 +50,7 @@ func newPlan(x *Payback) *prefetch.Plan {
 func TestStream(t *testing.T) {
 	o := Defaults()
 	o.RequestCost, o.Least, o.Alone = 12, 0.2, 0.5
-	x := New(1024, o)
+	x := New(1024, cache.DefaultPageSize, o)
 	plan := newPlan(x)
 
 	// Age 0: one trial more makes 2/9. The miss has gained four pages for
@@ -73,13 +74,56 @@ func TestStream(t *testing.T) {
 	require.EqualValues(t, 2, x.streams.all[1].age)
 }
 
+// TestUnits checks that it is bytes that are fetched ahead: as many for pages of
+// any size, of streams whose requests are pages and more.
+func TestUnits(t *testing.T) {
+	const request, cached = 256 << 10, 1 << 30
+	ahead := func(page int64) (bytes []int64) {
+		x := New(cached/page, page, Defaults())
+		plan := newPlan(x)
+		n := uint64(request / page)
+		for i := range uint64(50) {
+			sum := 0
+			for _, w := range read(x, plan, i*n, (i+1)*n) {
+				sum += int(w.N)
+			}
+			bytes = append(bytes, int64(sum)*page)
+		}
+		return bytes
+	}
+	want := ahead(cache.DefaultPageSize)
+	require.Greater(t, slices.Max(want), int64(request))
+	for _, page := range []int64{1 << 10, 64 << 10, 256 << 10} {
+		require.Equal(t, want, ahead(page), "pages of %d bytes", page)
+	}
+}
+
+// TestWithinPage checks that many requests for one page do not pass for a
+// stream that moves on by a page with each.
+func TestWithinPage(t *testing.T) {
+	const page = 256 << 10
+	x := New(1024, page, Defaults())
+	plan := newPlan(x)
+	fetched := 0
+	const last = 20
+	for p := range uint64(last) {
+		for range page / (8 << 10) {
+			for _, w := range read(x, plan, p, p+1) {
+				fetched = int(w.Page) + int(w.N)
+			}
+		}
+	}
+	require.Greater(t, fetched, last, "the stream is followed")
+	require.LessOrEqual(t, fetched, last+2, "its requests move on by a thirty-second of a page")
+}
+
 // TestExpected checks that waiting pages of a stream that has ceased are let go
 // before others, and that this is what the arrow does.
 func TestExpected(t *testing.T) {
 	for _, off := range []Feedback{0, Expected} {
 		o := Defaults()
 		o.Off = off
-		x := New(256, o)
+		x := New(256, cache.DefaultPageSize, o)
 		plan := newPlan(x)
 		for p := uint64(0); p < 40; p += 4 {
 			read(x, plan, p, p+4)
@@ -102,7 +146,7 @@ func TestReused(t *testing.T) {
 	for off, want := range map[Feedback]uint8{0: main, Reused: done} {
 		o := Defaults()
 		o.Off = off
-		x := New(16, o)
+		x := New(16, cache.DefaultPageSize, o)
 		k := cache.KeyOf(7)
 		x.Insert(k, 1, cache.Demand)
 		for p := uint64(100); x.Peek(k) != cache.None; p++ {
@@ -115,7 +159,7 @@ func TestReused(t *testing.T) {
 
 // TestTrust checks that waste lowers what a class is believed, and use raises it.
 func TestTrust(t *testing.T) {
-	x := New(64, Defaults())
+	x := New(64, cache.DefaultPageSize, Defaults())
 	note := uint16(8)<<levelAt | uint16(3)<<classAt
 	for range 100 {
 		x.resolve(note, 0)
@@ -141,7 +185,7 @@ func workload(t testing.TB, profile string, n int) *cache.BlockTrace {
 }
 
 func replay(t testing.TB, trace *cache.BlockTrace, capacity int64, o Options) cache.BlockResult {
-	x := New(capacity, o)
+	x := New(capacity, cache.DefaultPageSize, o)
 	r, err := cache.ReplayBlocks(context.Background(), trace, x, x, cache.Backend{Latency: cache.DefaultLatency}, nil)
 	require.NoError(t, err)
 	require.LessOrEqual(t, x.Occupied(), capacity)
@@ -184,7 +228,7 @@ func TestInvariants(t *testing.T) {
 		capacity := int64(1 + rng.IntN(400))
 		o := Defaults()
 		o.Off = Feedback(rng.IntN(1 << len(arrows)))
-		x := New(capacity, o)
+		x := New(capacity, cache.DefaultPageSize, o)
 		plan := newPlan(x)
 		at := uint64(1000)
 		for range 4000 {
@@ -222,7 +266,7 @@ func TestInvariants(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	trace := mixed(t, 20_000)
 	for _, capacity := range []int64{256, 1000, 5000} {
-		x := New(capacity, Defaults())
+		x := New(capacity, cache.DefaultPageSize, Defaults())
 		_, err := cache.ReplayBlocks(context.Background(), trace, x, x, cache.Backend{}, nil)
 		require.NoError(t, err)
 		require.LessOrEqual(t, float64(x.Metadata()), 0.02*float64(capacity*cache.DefaultPageSize), capacity)
@@ -244,7 +288,7 @@ func TestParseOptions(t *testing.T) {
 // BenchmarkPayback is the whole of a request: the harness, the cache and the
 // prefetcher. Past the warm-up it allocates nothing.
 func BenchmarkPayback(b *testing.B) {
-	x := New(1<<14, Defaults())
+	x := New(1<<14, cache.DefaultPageSize, Defaults())
 	plan := newPlan(x)
 	r := prefetch.Request{Outcomes: make([]prefetch.Outcome, 4), Marks: make([]prefetch.Mark, 4)}
 	rng := rand.New(rand.NewPCG(1, 1))

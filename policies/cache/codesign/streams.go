@@ -1,13 +1,16 @@
 package codesign
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // stream is a sequence of read requests, each beginning near the end of the one
 // before.
 type stream struct {
-	next    uint64 // the page after its last request
-	fetched uint64 // the page after the last one fetched for it
-	mean    float32
+	next    uint64  // the page after its last request
+	fetched uint64  // the page after the last one fetched for it
+	mean    float32 // pages by which its requests move on
 	gap     float32 // requests of others between two of its own
 	age     uint32
 	tick    uint32 // of its last request
@@ -28,20 +31,21 @@ type streams struct {
 	// and owed how many pages were fetched for these and not passed by them.
 	alive int32
 	owed  int64
+	near  uint // log 2 of near in pages
 }
 
-// near is how far from where it is expected a request may begin.
-const nearBits = 5
+// near is how far from where it is expected a request may begin, in bytes.
+const near = 128 << 10
 
 // few bounds how many streams share a slot of the index.
 const few = 8
 
-func newStreams(n int) streams {
+func newStreams(n int, page int64) streams {
 	slots := 1
 	for slots < n {
 		slots *= 2
 	}
-	return streams{all: make([]stream, 1, n+1), index: make([]int32, slots)}
+	return streams{all: make([]stream, 1, n+1), index: make([]int32, slots), near: uint(bits.Len64(uint64(max(near/page, 2))) - 1)}
 }
 
 func (t *streams) bytes() int {
@@ -49,7 +53,7 @@ func (t *streams) bytes() int {
 }
 
 func (t *streams) slot(page uint64) *int32 {
-	h := page >> nearBits * 0x9e3779b97f4a7c15 >> 32
+	h := page >> t.near * 0x9e3779b97f4a7c15 >> 32
 	return &t.index[h&uint64(len(t.index)-1)]
 }
 
@@ -72,12 +76,12 @@ func (t *streams) find(first, end uint64) *stream {
 	if s := t.probe(first, first, end); s != nil {
 		return s
 	}
-	if before := first - 1<<nearBits; first >= 1<<nearBits {
+	if before := first - 1<<t.near; first >= 1<<t.near {
 		if s := t.probe(before, first, end); s != nil {
 			return s
 		}
 	}
-	if end>>nearBits != first>>nearBits {
+	if end>>t.near != first>>t.near {
 		return t.probe(end, first, end)
 	}
 	return nil
@@ -87,7 +91,7 @@ func (t *streams) probe(page, first, end uint64) *stream {
 	var best *stream
 	for i := *t.slot(page); i != 0; i = t.all[i].chain {
 		s := &t.all[i]
-		if s.next <= first && first-s.next < 1<<nearBits || s.next > first && s.next <= end && s.next-first < 1<<nearBits {
+		if s.next <= first && first-s.next < 1<<t.near || s.next > first && s.next <= end && s.next-first < 1<<t.near {
 			if best == nil || s.next > best.next {
 				best = s
 			}
