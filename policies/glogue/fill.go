@@ -90,10 +90,10 @@ func (c *Catalogue) fill(g *Graph, i int, s Sampling, rng *rand.Rand) {
 		size := len(from.Pattern.Vertices)
 		samples := len(from.rows) / size
 		found, weight := 0, 0.0
-		e := newExtender(g, from.Pattern, w.Target, w.Edges)
+		e := newExtender(g, from.Pattern, w.Target, w.Edges, -1)
 		for r := range samples {
 			row := from.rows[r*size : (r+1)*size]
-			list := e.extend(row)
+			list, _ := e.extend(row)
 			found += len(list)
 			if a != best {
 				continue
@@ -149,44 +149,6 @@ func (s *Sampling) weight(p Pattern, w *Approach, row []uint32, v uint32) float6
 		}
 	}
 	return weight
-}
-
-// extender finds the vertices by which single matches grow.
-type extender struct {
-	lists   []source
-	buffers [2][]uint32
-	none    bool
-}
-
-func newExtender(g *Graph, p Pattern, target VertexLabel, edges []ExtendEdge) *extender {
-	x := &extender{}
-	for _, e := range edges {
-		t := EdgeType{p.Vertices[e.Source], e.Label, target}
-		if !e.Out {
-			t.From, t.To = t.To, t.From
-		}
-		switch r := g.rows[t]; {
-		case r == nil:
-			x.none = true
-		case e.Out:
-			x.lists = append(x.lists, source{e.Source, &r.out})
-		default:
-			x.lists = append(x.lists, source{e.Source, &r.in})
-		}
-	}
-	return x
-}
-
-func (x *extender) extend(row []uint32) []uint32 {
-	if x.none {
-		return nil
-	}
-	have := x.lists[0].csr.list(row[x.lists[0].vertex])
-	for i, s := range x.lists[1:] {
-		x.buffers[i%2] = intersection(x.buffers[i%2][:0], have, s.csr.list(row[s.vertex]))
-		have = x.buffers[i%2]
-	}
-	return have
 }
 
 // reservoir keeps an even sample of rows.

@@ -18,15 +18,20 @@ const (
 	Injective
 )
 
-// Work is what running a plan took: the intermediate matches, and the entries
-// of adjacency lists that their extension looked at (the i-cost of Mhedhbi and
-// Salihoglu), and the rows that joins read and wrote.
+// Work is what running a plan took.
 type Work struct {
 	Matches uint64 // of the whole pattern
-	// Extensions counts the vertices that extensions found, over all levels.
+	// Extensions counts the tuples that extensions put out, those of the last step
+	// too: for every tuple that is extended, the vertices that are on all of its
+	// lists, and with Injective are none of its own. Graphflow's E/I operators
+	// count the same, but its plans start with a scan of edges; here they start
+	// with one of vertices, and the edges that extend those are counted.
 	Extensions uint64
-	Entries    uint64
-	Rows       uint64
+	// Entries is the length of the lists that extensions intersected, however they
+	// did (the i-cost of Mhedhbi and Salihoglu); those are not counted again for
+	// which the last answer was kept.
+	Entries uint64
+	Rows    uint64 // that joins read and wrote
 }
 
 // Total is the work in one number, in which an entry of a list and a row of a
@@ -62,14 +67,18 @@ func run(ctx context.Context, g *Graph, plan *Plan, sem Semantics, w *Work, visi
 	slices.Reverse(steps)
 	m := &matcher{ctx: ctx, g: g, pattern: plan.Pattern, injective: sem == Injective, visit: visit, work: w,
 		binding: make([]uint32, len(plan.Pattern.Vertices)), levels: make([]level, len(steps))}
-	bound := bottom.Set
+	bound, last := bottom.Set, -1
+	if bottom.Kind == ScanStep {
+		last = int(bottom.Vertex)
+	}
 	for i, s := range steps {
-		l, err := m.level(s, bound)
+		l, err := m.level(s, bound, last)
 		if err != nil {
 			return err
 		}
 		m.levels[i] = l
 		bound |= 1 << s.Vertex
+		last = int(s.Vertex)
 	}
 	switch bottom.Kind {
 	case ScanStep:
@@ -92,50 +101,33 @@ type matcher struct {
 	err       error
 }
 
-// level binds one more vertex by intersecting adjacency lists.
+// level binds one more vertex.
 type level struct {
-	vertex  uint8
-	lists   []source
-	rivals  []uint8 // bound vertices of the same label, for injective matching
-	buffers [2][]uint32
-	// The last intersection is kept: the next match often asks for the same.
-	last  []uint32 // bindings of the sources
-	found []uint32
-	known bool
-}
-
-// source is an adjacency list of a bound vertex.
-type source struct {
 	vertex uint8
-	csr    *csr
+	extender
+	// rivals are the bound vertices that the new one may be found to be.
+	rivals []uint8
 }
 
-func (m *matcher) level(s *Plan, bound uint64) (level, error) {
-	l := level{vertex: s.Vertex}
-	for _, e := range s.Edges {
-		t := EdgeType{m.pattern.Vertices[e.Source], e.Label, m.pattern.Vertices[s.Vertex]}
-		if !e.Out {
-			t.From, t.To = t.To, t.From
-		}
-		r := m.g.rows[t]
-		switch {
-		case r == nil: // the graph has no such edge
-			l.lists = append(l.lists, source{e.Source, nil})
-		case e.Out:
-			l.lists = append(l.lists, source{e.Source, &r.out})
-		default:
-			l.lists = append(l.lists, source{e.Source, &r.in})
-		}
+// level prepares a step of a plan; last is the vertex that the step before binds,
+// or -1 where that is a join.
+func (m *matcher) level(s *Plan, bound uint64, last int) (level, error) {
+	if len(s.Edges) == 0 {
+		return level{}, fmt.Errorf("vertex %d hangs on nothing", s.Vertex)
 	}
-	if len(l.lists) == 0 {
-		return l, fmt.Errorf("vertex %d hangs on nothing", s.Vertex)
+	label := m.pattern.Vertices[s.Vertex]
+	l := level{vertex: s.Vertex, extender: newExtender(m.g, m.pattern, label, s.Edges, last)}
+	if !m.injective {
+		return l, nil
 	}
 	for b := bound; b != 0; b &= b - 1 {
-		if v := uint8(bits.TrailingZeros64(b)); m.pattern.Vertices[v] == m.pattern.Vertices[s.Vertex] {
+		v := uint8(bits.TrailingZeros64(b))
+		// There are no loops, so no vertex is on a list of its own.
+		hangs := slices.ContainsFunc(s.Edges, func(e ExtendEdge) bool { return e.Source == v })
+		if m.pattern.Vertices[v] == label && !hangs {
 			l.rivals = append(l.rivals, v)
 		}
 	}
-	l.last = make([]uint32, len(l.lists))
 	return l, nil
 }
 
@@ -156,7 +148,7 @@ func (m *matcher) scan(v uint8) error {
 
 // descend extends the bindings by the levels from i on.
 func (m *matcher) descend(i int) {
-	if i == len(m.levels) {
+	if i == len(m.levels) { // a plan that ends with a scan or a join
 		m.work.Matches++
 		if m.visit != nil {
 			m.visit(m.binding)
@@ -170,127 +162,55 @@ func (m *matcher) descend(i int) {
 		return
 	}
 	l := &m.levels[i]
-	found := m.intersect(l)
-	if i == len(m.levels)-1 && m.visit == nil {
-		n := uint64(len(found))
-		if m.injective {
-			for _, r := range l.rivals {
-				if _, taken := slices.BinarySearch(found, m.binding[r]); taken {
-					n--
-				}
+	found, entries := l.extend(m.binding)
+	m.work.Entries += uint64(entries)
+	if i < len(m.levels)-1 {
+		n := uint64(0)
+		for _, x := range found {
+			if !m.taken(l, x) {
+				n++
+				m.binding[l.vertex] = x
+				m.descend(i + 1)
 			}
 		}
 		m.work.Extensions += n
-		m.work.Matches += n
 		return
 	}
-next:
-	for _, x := range found {
-		if m.injective {
-			for _, r := range l.rivals {
-				if m.binding[r] == x {
-					continue next
-				}
+	n := uint64(len(found))
+	switch {
+	case m.visit == nil:
+		for _, r := range l.rivals {
+			if _, taken := slices.BinarySearch(found, m.binding[r]); taken {
+				n--
 			}
 		}
-		m.work.Extensions++
-		m.binding[l.vertex] = x
-		m.descend(i + 1)
+	case len(l.rivals) == 0:
+		for _, x := range found {
+			m.binding[l.vertex] = x
+			m.visit(m.binding)
+		}
+	default:
+		n = 0
+		for _, x := range found {
+			if !m.taken(l, x) {
+				n++
+				m.binding[l.vertex] = x
+				m.visit(m.binding)
+			}
+		}
 	}
+	m.work.Extensions += n
+	m.work.Matches += n
 }
 
-// intersect is the vertices that are on all lists of a level.
-func (m *matcher) intersect(l *level) []uint32 {
-	if l.known {
-		same := true
-		for i, s := range l.lists {
-			if l.last[i] != m.binding[s.vertex] {
-				same = false
-				break
-			}
-		}
-		if same {
-			return l.found
+// taken says whether a vertex is bound that another must not be.
+func (m *matcher) taken(l *level, x uint32) bool {
+	for _, r := range l.rivals {
+		if m.binding[r] == x {
+			return true
 		}
 	}
-	l.known = true
-	for i, s := range l.lists {
-		l.last[i] = m.binding[s.vertex]
-	}
-	l.found = nil
-	if len(l.lists) == 1 {
-		if c := l.lists[0].csr; c != nil {
-			l.found = c.list(l.last[0])
-			m.work.Entries += uint64(len(l.found))
-		}
-		return l.found
-	}
-	// The shortest list first, so that what is left shrinks fast.
-	shortest, least := -1, 0
-	for i, s := range l.lists {
-		if s.csr == nil {
-			return nil
-		}
-		n := len(s.csr.list(l.last[i]))
-		m.work.Entries += uint64(n)
-		if shortest < 0 || n < least {
-			shortest, least = i, n
-		}
-	}
-	have := l.lists[shortest].csr.list(l.last[shortest])
-	side := 0
-	for i, s := range l.lists {
-		if i == shortest || len(have) == 0 {
-			continue
-		}
-		l.buffers[side] = intersection(l.buffers[side][:0], have, s.csr.list(l.last[i]))
-		have, side = l.buffers[side], 1-side
-	}
-	l.found = have
-	return have
-}
-
-// gallop says from which ratio of lengths on it pays to search the longer list
-// instead of walking it.
-const gallop = 16
-
-// intersection appends to into what two sorted lists share; into is not one of
-// them.
-func intersection(into, short, long []uint32) []uint32 {
-	if len(short) > len(long) {
-		short, long = long, short
-	}
-	if len(long) > gallop*len(short) {
-		for _, x := range short {
-			step := 1
-			for step < len(long) && long[step] < x {
-				step *= 2
-			}
-			i, ok := slices.BinarySearch(long[step/2:min(step+1, len(long))], x)
-			i += step / 2
-			if ok {
-				into = append(into, x)
-			}
-			if long = long[i:]; len(long) == 0 {
-				break
-			}
-		}
-		return into
-	}
-	i, j := 0, 0
-	for i < len(short) && j < len(long) {
-		a, b := short[i], long[j]
-		if a == b {
-			into = append(into, a)
-		}
-		if a <= b {
-			i++
-		}
-		if b <= a {
-			j++
-		}
-	}
-	return into
+	return false
 }
 
 // join runs both sides, hashes the one that the plan builds and probes it with
@@ -300,56 +220,43 @@ func (m *matcher) join(p *Plan, sem Semantics) error {
 	if err != nil {
 		return err
 	}
-	var shared, own []uint8
-	for s := p.From.Set; s != 0; s &= s - 1 {
-		v := uint8(bits.TrailingZeros64(s))
+	// Vertices of both sides and of one alone; places in a row of the build side.
+	var shared, own, places, ownPlaces []uint8
+	for i, v := range p.From.vertices() {
 		if p.With.Set>>v&1 != 0 {
-			shared = append(shared, v)
+			shared, places = append(shared, v), append(places, uint8(i))
 		} else {
-			own = append(own, v)
+			own, ownPlaces = append(own, v), append(ownPlaces, uint8(i))
 		}
 	}
-	place := make([]int, len(m.pattern.Vertices)) // of a vertex in a row of the build side
-	for i, v := range p.From.vertices() {
-		place[v] = i
-	}
+	with := p.With.vertices()
 	// Rows of a key are chained by index.
-	n := len(build) / max(width, 1)
+	n := len(build) / width
 	mask := uint64(1)<<bits.Len(uint(n)) - 1
 	heads := make([]int32, mask+1)
 	next := make([]int32, n)
-	hash := func(get func(v uint8) uint32) uint64 {
-		h := uint64(14695981039346656037)
-		for _, v := range shared {
-			h = (h ^ uint64(get(v))) * 0x9E3779B97F4A7C15
-			h ^= h >> 29
-		}
-		return h & mask
-	}
 	for i := range n {
-		row := build[i*width:]
-		h := hash(func(v uint8) uint32 { return row[place[v]] })
+		h := hash(build[i*width:], places) & mask
 		next[i], heads[h] = heads[h], int32(i+1)
 	}
 	m.work.Rows += uint64(n)
 	_, err = m.each(p.With, sem, func(probe []uint32) {
 		m.work.Rows++
+		for _, v := range with {
+			m.binding[v] = probe[v]
+		}
 	chain:
-		for at := heads[hash(func(v uint8) uint32 { return probe[v] })]; at != 0; at = next[at-1] {
+		for at := heads[hash(probe, shared)&mask]; at != 0; at = next[at-1] {
 			row := build[int(at-1)*width:]
-			for _, v := range shared {
-				if row[place[v]] != probe[v] {
+			for i, v := range shared {
+				if row[places[i]] != probe[v] {
 					continue chain
 				}
 			}
-			for w := p.With.Set; w != 0; w &= w - 1 {
-				v := bits.TrailingZeros64(w)
-				m.binding[v] = probe[v]
+			for i, v := range own {
+				m.binding[v] = row[ownPlaces[i]]
 			}
-			for _, v := range own {
-				m.binding[v] = row[place[v]]
-			}
-			if m.injective && m.clash(own, p.With.Set) {
+			if m.injective && m.clash(own, with) {
 				continue
 			}
 			m.work.Rows++
@@ -362,12 +269,22 @@ func (m *matcher) join(p *Plan, sem Semantics) error {
 	return err
 }
 
+// hash mixes the numbers at some places of a row.
+func hash(row []uint32, places []uint8) uint64 {
+	h := uint64(14695981039346656037)
+	for _, i := range places {
+		h = (h ^ uint64(row[i])) * 0x9E3779B97F4A7C15
+		h ^= h >> 29
+	}
+	return h
+}
+
 // clash says whether one of the build side's own vertices is bound as one of
 // the probe side's.
-func (m *matcher) clash(own []uint8, with uint64) bool {
+func (m *matcher) clash(own, with []uint8) bool {
 	for _, v := range own {
-		for w := with; w != 0; w &= w - 1 {
-			if m.binding[v] == m.binding[bits.TrailingZeros64(w)] {
+		for _, w := range with {
+			if m.binding[v] == m.binding[w] {
 				return true
 			}
 		}

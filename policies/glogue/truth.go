@@ -29,17 +29,9 @@ func Measure(ctx context.Context, g *Graph, p Pattern, limit float64) (t *Truth,
 				continue
 			}
 			for _, e := range p.extension(set, v) {
-				typ := EdgeType{p.Vertices[e.Source], e.Label, p.Vertices[v]}
-				if !e.Out {
-					typ.From, typ.To = typ.To, typ.From
-				}
-				r := g.rows[typ]
-				switch {
-				case r == nil:
-				case e.Out:
-					lists, bit = append(lists, source{e.Source, &r.out}), append(bit, 1<<v)
-				default:
-					lists, bit = append(lists, source{e.Source, &r.in}), append(bit, 1<<v)
+				// Also where another edge of the extension is nowhere in the graph.
+				if l, ok := g.sources(p, p.Vertices[v], []ExtendEdge{e}); ok {
+					lists, bit = append(lists, l...), append(bit, 1<<v)
 				}
 			}
 		}
