@@ -43,7 +43,7 @@ func LoadFile(path string) (*Manifest, Findings, error) {
 // but is fit for use only if findings.Err() is nil.
 func Load(name string, data []byte) (*Manifest, Findings) {
 	digest := sha256.Sum256(data)
-	m := &Manifest{File: name, Digest: hex.EncodeToString(digest[:])}
+	m := &Manifest{File: name, Text: data, Digest: hex.EncodeToString(digest[:])}
 	d := &decoder{
 		file: name, values: map[string]*yaml.Node{}, keys: map[string]*yaml.Node{},
 		bad: map[string]bool{}, inside: map[string]bool{}, lost: map[string]bool{},

@@ -40,7 +40,8 @@ type Manifest struct {
 	// relative paths in it start from, empty for an embedded manifest.
 	File string `yaml:"-"`
 	Dir  string `yaml:"-"`
-	// Digest is the SHA-256 of the manifest's bytes in hexadecimal.
+	// Text is the manifest as it was read, Digest its SHA-256 in hexadecimal.
+	Text   []byte `yaml:"-"`
 	Digest string `yaml:"-"`
 }
 

@@ -60,10 +60,9 @@ func (a *app) pack(ref, storeFolder, output string, identify bool) error {
 	}
 	o := crate.Options{Identify: identify, Manifests: map[string][]byte{}, Private: private()}
 	for _, x := range r.Artifacts {
+		// Runs of earlier versions have not kept their manifests.
 		if data, err := artifacts.EmbeddedSource(x.Artifact); err == nil {
 			o.Manifests[x.Artifact] = data
-		} else {
-			a.note("the manifest of %s is not one that reprise ships, and is left out", x.Artifact)
 		}
 	}
 	c, err := crate.Pack(dir, o)

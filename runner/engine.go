@@ -139,6 +139,11 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 	stop := x.watchNodes(ctx)
 	walk, cancel := context.WithCancel(ctx)
 	x.stop = cancel
+	for _, m := range p.Artifacts {
+		if len(m.Text) > 0 {
+			x.broken(run.KeepManifest(m.Artifact, []byte(e.Secrets.Hide(string(m.Text)))))
+		}
+	}
 	x.broken(run.Sync())
 	x.walk(walk)
 	cancel()

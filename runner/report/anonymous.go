@@ -48,6 +48,10 @@ func (r *Run) Anonymise(private ...string) {
 	}
 }
 
+// Names reports whether a text has something that Anonymise would replace. It is
+// asked before Anonymise.
+func (r *Run) Names(text string, private ...string) bool { return r.hide(private).text(text) != text }
+
 func (h *hider) experiment(e *Experiment) {
 	e.Left = h.text(e.Left)
 	for k, v := range e.Params {

@@ -120,6 +120,24 @@ func (r *Run) cut() error {
 	return err
 }
 
+// ManifestFile is where a run keeps the manifest of an artifact, in its folder.
+func ManifestFile(artifact string) string {
+	return filepath.Join("manifests", artifact+".yaml")
+}
+
+// KeepManifest writes the manifest of an artifact that the run is of.
+func (r *Run) KeepManifest(artifact string, text []byte) error {
+	path := filepath.Join(r.Dir, ManifestFile(artifact))
+	err := r.store.fs.MkdirAll(filepath.Dir(path))
+	if err == nil {
+		err = r.store.writeFile(path, text)
+	}
+	if err != nil {
+		return fmt.Errorf("keep manifest: %w", err)
+	}
+	return nil
+}
+
 // Sync makes what has been written of the event log durable.
 func (r *Run) Sync() error { return r.events.Sync() }
 

@@ -3,6 +3,7 @@
 //
 //	STORE/
 //	  runs/RUN/events.jsonl        the event log
+//	  runs/RUN/manifests/NAME.yaml the manifests of its artifacts
 //	  runs/RUN/lock                held by the process that has the run under way
 //	  runs/RUN/attempts/N-STEP/    a step under way, or one that did not succeed
 //	  packs/RUN.pack               what the run began and finished, with small results

@@ -15,8 +15,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -28,6 +30,7 @@ import (
 
 	"reprise/runner/event"
 	"reprise/runner/report"
+	"reprise/runner/store"
 )
 
 // Names of files in a crate.
@@ -47,8 +50,7 @@ const (
 
 // Options say what goes into a crate beside what the run recorded.
 type Options struct {
-	// Manifests are the artifacts' manifests by artifact; one whose digest is not
-	// the one that the run recorded is left out, with a warning.
+	// Manifests are the manifests of artifacts that the run's folder lacks.
 	Manifests map[string][]byte
 	// Identify keeps the names of users, machines and folders.
 	Identify bool
@@ -75,11 +77,40 @@ func Pack(dir string, o Options) (*Crate, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &packer{run: run, manifests: map[string][]byte{}, crate: &Crate{}, graph: map[string]entity{}}
+	for _, a := range run.Artifacts {
+		text, err := manifest(dir, a, o)
+		switch {
+		case err != nil:
+			p.crate.Warnings = append(p.crate.Warnings, fmt.Sprintf("the manifest of %s is left out: %v", a.Artifact, err))
+		case !o.Identify && run.Names(string(text), o.Private...):
+			p.crate.Warnings = append(p.crate.Warnings, fmt.Sprintf("the manifest of %s is left out: it names users, hosts or folders (--identify keeps it)", a.Artifact))
+		default:
+			p.manifests[a.Artifact] = text
+		}
+	}
 	if !o.Identify {
 		run.Anonymise(o.Private...)
 	}
-	p := &packer{run: run, options: o, crate: &Crate{}, graph: map[string]entity{}}
 	return p.pack()
+}
+
+// manifest is the text of the manifest that was run.
+func manifest(dir string, a *report.Artifact, o Options) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(dir, store.ManifestFile(a.Artifact)))
+	if errors.Is(err, fs.ErrNotExist) && o.Manifests[a.Artifact] != nil {
+		text, err = o.Manifests[a.Artifact], nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("the run has not kept it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if digest := sha256.Sum256(text); hex.EncodeToString(digest[:]) != a.Manifest {
+		return nil, errors.New("it is not the one that was run")
+	}
+	return text, nil
 }
 
 // entity is one object of the metadata's graph.
@@ -98,12 +129,12 @@ func refer(ids ...string) []reference {
 }
 
 type packer struct {
-	run     *report.Run
-	options Options
-	crate   *Crate
-	order   []string
-	graph   map[string]entity
-	parts   []string
+	run       *report.Run
+	manifests map[string][]byte // by artifact
+	crate     *Crate
+	order     []string
+	graph     map[string]entity
+	parts     []string
 }
 
 func (p *packer) put(id string, e entity) string {
@@ -169,17 +200,12 @@ func (p *packer) pack() (*Crate, error) {
 		for _, x := range a.Experiments {
 			id := "#" + x.Name()
 			instrument := entity{"@type": "SoftwareApplication", "name": x.Name(), "description": x.Title, "softwareRequirements": refer(tool)}
-			if data, ok := p.options.Manifests[a.Artifact]; ok && a.Manifest != "" {
-				digest := sha256.Sum256(data)
-				if hex.EncodeToString(digest[:]) == a.Manifest {
-					name := "artifacts/" + a.Artifact + "/artifact.yaml"
-					if p.graph[name] == nil {
-						p.file(name, data, entity{"name": "manifest of " + a.Artifact, "encodingFormat": "application/yaml"})
-					}
-					instrument["isBasedOn"] = refer(name)
-				} else if w := fmt.Sprintf("the manifest of %s is not the one that was run, and is left out", a.Artifact); !slices.Contains(p.crate.Warnings, w) {
-					p.crate.Warnings = append(p.crate.Warnings, w)
+			if text, kept := p.manifests[a.Artifact]; kept {
+				name := "artifacts/" + a.Artifact + "/artifact.yaml"
+				if p.graph[name] == nil {
+					p.file(name, text, entity{"name": "manifest of " + a.Artifact, "encodingFormat": "application/yaml"})
 				}
+				instrument["isBasedOn"] = refer(name)
 			}
 			for _, s := range x.Steps {
 				if s.State == "" || s.State == string(event.SkippedOn) {
