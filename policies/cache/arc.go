@@ -145,10 +145,7 @@ func (p *arc) replace(hit int) {
 	if q[t1].n > 0 && (t > p.target || t == p.target && hit == b2) || q[t2].n == 0 {
 		from = t1
 	}
-	h := p.pop(&q[from])
-	v := p.victim(h)
-	p.bury(&p.lists.ghosts[from], h)
-	p.report(v)
+	p.evictedTo(&p.lists.ghosts[from], p.pop(&q[from]))
 }
 
 func (p *arc) Remove(h Handle) {

@@ -100,9 +100,7 @@ func (p *car) replace() {
 		}
 		h := p.pop(&q[from])
 		if p.nodes[h].freq == 0 {
-			v := p.victim(h)
-			p.bury(&p.lists.ghosts[from], h)
-			p.report(v)
+			p.evictedTo(&p.lists.ghosts[from], h)
 			return
 		}
 		p.nodes[h].freq = 0

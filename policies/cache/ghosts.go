@@ -7,7 +7,7 @@ import "math/bits"
 // queue are in the order in which they came, and may leave from anywhere in it.
 // Each takes 8.2 bytes and its part of the index, with 4 more where sizes count
 // and 4 for a note. The places of those that left from amid the queue stay empty
-// until their chunk is, but no more than a quarter as many as there are ghosts.
+// until their chunk is, but are few.
 type ghosts struct {
 	chunks []ghostChunk
 	free   int32 // chain of empty chunks through next
@@ -20,6 +20,9 @@ const (
 	chunkBits         = 9
 	chunkSlots        = 1 << chunkBits
 	noChunk           = -1
+	// gapsBound is for how many ghosts of a queue there may be one empty place,
+	// beyond two chunks.
+	gapsBound = 16
 )
 
 type ghostChunk struct {
@@ -84,6 +87,9 @@ func (g *ghosts) extend(q *ghostQueue) {
 		g.free = g.chunks[at].next
 	} else {
 		at = int32(len(g.chunks))
+		if n := len(g.chunks); n == cap(g.chunks) {
+			g.chunks = widened(g.chunks, n+n/16+4)[:n]
+		}
 		g.chunks = append(g.chunks, ghostChunk{ids: new([chunkSlots]uint64)})
 	}
 	c := &g.chunks[at]
@@ -179,6 +185,10 @@ func (s *store) bury(q *ghostQueue, h Handle) (ghost Handle) {
 // raise takes a ghost out of its queue and forgets it.
 func (s *store) raise(h Handle) {
 	c, slot := s.ghosts.at(h)
+	s.raiseFrom(c, slot, h)
+}
+
+func (s *store) raiseFrom(c *ghostChunk, slot uint32, h Handle) {
 	q := c.queue
 	size := int64(1)
 	if c.sizes != nil {
@@ -191,24 +201,44 @@ func (s *store) raise(h Handle) {
 	c.live[slot/64] &^= 1 << (slot % 64)
 	if c.n--; c.n == 0 {
 		s.ghosts.drop(q, int32(h&^ghostBit>>chunkBits))
-	} else if q.chunks*chunkSlots > q.n+q.n/4+2*chunkSlots {
+	} else if gaps := q.chunks*chunkSlots - q.n; gaps > 2*chunkSlots && gaps > 2*chunkSlots+q.n/gapsBound {
 		s.compact(q)
 	}
 }
 
-// oldestGhost gives the oldest ghost of a queue that is not empty.
-func (s *store) oldestGhost(q *ghostQueue) Handle {
-	c := &s.ghosts.chunks[q.oldest]
+// oldestOf gives the oldest ghost of a queue that is not empty.
+func (s *store) oldestOf(q *ghostQueue) (c *ghostChunk, slot uint32, h Handle) {
+	c = &s.ghosts.chunks[q.oldest]
 	for c.live[q.from] == 0 {
 		q.from++
 	}
-	return ghostBit | Handle(q.oldest<<chunkBits) | Handle(q.from*64+bits.TrailingZeros64(c.live[q.from]))
+	slot = uint32(q.from*64 + bits.TrailingZeros64(c.live[q.from]))
+	return c, slot, ghostBit | Handle(q.oldest<<chunkBits) | Handle(slot)
+}
+
+// oldestGhost gives the oldest ghost of a queue that is not empty.
+func (s *store) oldestGhost(q *ghostQueue) Handle {
+	_, _, h := s.oldestOf(q)
+	return h
 }
 
 // raiseOldest forgets the oldest ghost of a queue that is not empty.
-func (s *store) raiseOldest(q *ghostQueue) { s.raise(s.oldestGhost(q)) }
+func (s *store) raiseOldest(q *ghostQueue) { s.raiseFrom(s.oldestOf(q)) }
 
-// compact closes the gaps in a queue. It moves four ghosts for each gap at most.
+// evictedTo makes a resident object, which is in no list, the newest ghost of a
+// queue, and reports it.
+func (s *store) evictedTo(q *ghostQueue, h Handle) {
+	if s.observer == nil {
+		s.bury(q, h)
+		return
+	}
+	v := s.victim(h)
+	s.bury(q, h)
+	s.observer(v)
+}
+
+// compact closes the gaps in a queue. It moves as many ghosts for each gap as
+// gapsBound at most.
 func (s *store) compact(q *ghostQueue) {
 	g := &s.ghosts
 	to, slot := q.oldest, int32(0)

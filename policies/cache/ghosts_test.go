@@ -48,7 +48,7 @@ func TestGhosts(t *testing.T) {
 				want[q] = slices.Delete(want[q], i, i+1)
 			}
 			require.Equal(t, len(want[q]), queues[q].n)
-			require.LessOrEqual(t, queues[q].chunks*chunkSlots, queues[q].n*5/4+2*chunkSlots)
+			require.LessOrEqual(t, queues[q].chunks*chunkSlots, queues[q].n+queues[q].n/gapsBound+2*chunkSlots)
 		}
 		for q := range queues {
 			bytes := int64(0)

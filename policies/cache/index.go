@@ -6,7 +6,7 @@ import "math/bits"
 // bucket that its hash falls in (its home) or, where that was full, in one
 // after it.
 //
-// Searching a bucket compares eight tags at once and branches once, on the
+// Searching a bucket compares sixteen tags at once and branches once, on the
 // outcome; that is what makes it faster than probing slot by slot, where every
 // step is a branch to mispredict. A bucket counts the objects that passed it by
 // because it was full, so that leaving needs neither marks nor moves.
@@ -17,33 +17,37 @@ type index struct {
 	top [][bucketSlots]uint8
 }
 
-const bucketSlots = 8
+const (
+	bucketSlots = 16
+	bucketBytes = 64
+)
 
-// bucket is 32 bytes, half a cache line.
+// bucket is 64 bytes, a cache line.
 type bucket struct {
-	// tags has a byte for each slot, whose seven lower bits are 0 if it is
-	// empty, else taken from the hash. The eight highest bits of the bytes are
-	// together the count of those that passed.
-	tags uint64
+	// tags has a byte for each slot, the even ones in the first word, whose seven
+	// lower bits are 0 if it is empty, else taken from the hash. The highest bits
+	// of four bytes together are a count of those that passed; there are four, by
+	// the tag's lowest bits, so that few searches go on in vain.
+	tags [2]uint64
 	// The handles, in three parts, their ghostBit made the lowest.
 	low  [bucketSlots]uint16
 	high [bucketSlots]uint8
 }
 
 const (
-	passedMax = 1<<8 - 1
+	passedMax = 1<<4 - 1
 	lowBits   = 0x0101_0101_0101_0101
 	tagBits   = 0x7f7f_7f7f_7f7f_7f7f
 	highBits  = 0x8080_8080_8080_8080
-	gather    = 0x0102_0408_1020_4080 // as a factor: lowest bits of bytes to the highest byte
+	gather    = 0x0020_4081 // as a factor: the lowest bits of four bytes to bits 21 to 24, or back
 )
 
-// A bucket has 5 of its 8 slots full at most, on the average: 6.4 bytes of
-// index an object, 8 where there are more than 8 million of residents or of
+// A bucket has 11.5 of its 16 slots full at most, on the average: 5.6 bytes of
+// index an object, 7 where there are more than 8 million of residents or of
 // ghosts. With objects coming and going, many more make long searches.
 const (
-	loadNum = 5
-	loadDen = 1
+	loadNum = 23
+	loadDen = 2
 )
 
 func newIndex(n int) index { return index{buckets: make([]bucket, n)} }
@@ -63,26 +67,38 @@ func tag(hash uint32) uint64 {
 	return uint64(t | (t-1)>>31)
 }
 
-// match gives a bit (the highest of the byte) for each slot whose tag is that.
+// match gives a bit for each slot whose tag is that.
 func (b *bucket) match(tag uint64) uint64 {
-	x := b.tags&tagBits ^ tag*lowBits
-	return ^(x + tagBits) & highBits
+	x, y := b.tags[0]&tagBits^tag*lowBits, b.tags[1]&tagBits^tag*lowBits
+	return ^(x+tagBits)&highBits>>4 | ^(y+tagBits)&highBits
 }
 
-// empty gives the slot to fill next; ok is false if there is none.
-func (b *bucket) empty() (slot int, ok bool) {
-	m := b.match(0)
-	return slotOf(m), m != 0
+// slotOf gives the first slot of a match.
+func slotOf(match uint64) int { return bits.TrailingZeros64(match) / 4 }
+
+// tagOf gives the word of tags that has a slot's, and its place there.
+func (b *bucket) tagOf(slot int) (word *uint64, shift int) { return &b.tags[slot&1], slot / 2 * 8 }
+
+// passedOf gives the word of tags with the count of those that passed with this
+// tag, and its place there.
+func (b *bucket) passedOf(tag uint64) (word *uint64, shift uint64) {
+	return &b.tags[tag&1], tag & 2 * 16
 }
 
-func slotOf(match uint64) int { return bits.TrailingZeros64(match) / 8 }
+// morePassed says whether an object with this tag may have passed.
+func (b *bucket) morePassed(tag uint64) bool {
+	word, shift := b.passedOf(tag)
+	return *word>>shift&0x8080_8080 != 0
+}
 
-func (b *bucket) passed() int { return int(b.tags & highBits >> 7 * gather >> 56) }
+func (b *bucket) passed(tag uint64) int {
+	word, shift := b.passedOf(tag)
+	return int(*word >> shift & 0x8080_8080 >> 7 * gather >> 21 & passedMax)
+}
 
-func (b *bucket) setPassed(n int) {
-	// Copy n into every byte, keep a bit in each, move that up.
-	spread := uint64(n) * lowBits & 0x8040_2010_0804_0201
-	b.tags = b.tags&tagBits | (spread+tagBits)&highBits
+func (b *bucket) setPassed(tag uint64, n int) {
+	word, shift := b.passedOf(tag)
+	*word = *word&^(0x8080_8080<<shift) | uint64(n)*gather&0x0101_0101<<7<<shift
 }
 
 // handle gives what is in a slot of b, which is bucket i.
@@ -108,16 +124,19 @@ func (x *index) setHandle(b *bucket, i, slot int, h Handle) {
 }
 
 func (x *index) enter(hash uint32, h Handle) {
+	t := tag(hash)
 	for i := x.home(hash); ; i = x.after(i) {
 		b := &x.buckets[i]
-		if slot, ok := b.empty(); ok {
-			b.tags |= tag(hash) << (8 * slot)
+		if m := b.match(0); m != 0 {
+			slot := slotOf(m)
+			word, shift := b.tagOf(slot)
+			*word |= t << shift
 			x.setHandle(b, i, slot, h)
 			return
 		}
 		// The count stays at its maximum once there.
-		if n := b.passed(); n < passedMax {
-			b.setPassed(n + 1)
+		if n := b.passed(t); n < passedMax {
+			b.setPassed(t, n+1)
 		}
 	}
 }
@@ -128,12 +147,13 @@ func (x *index) leave(hash uint32, h Handle) {
 		b := &x.buckets[i]
 		for m := b.match(t); m != 0; m &= m - 1 {
 			if slot := slotOf(m); x.handle(b, i, slot) == h {
-				b.tags &^= 0x7f << (8 * slot)
+				word, shift := b.tagOf(slot)
+				*word &^= 0x7f << shift
 				return
 			}
 		}
-		if n := b.passed(); n < passedMax {
-			b.setPassed(n - 1)
+		if n := b.passed(t); n < passedMax {
+			b.setPassed(t, n-1)
 		}
 	}
 }

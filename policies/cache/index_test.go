@@ -44,7 +44,9 @@ func TestIndex(t *testing.T) {
 			}
 			passed := 0
 			for i := range x.buckets {
-				passed += x.buckets[i].passed()
+				for tag := range uint64(4) {
+					passed += x.buckets[i].passed(tag)
+				}
 			}
 			if len(all) == 0 {
 				require.Zero(t, passed)
@@ -56,7 +58,7 @@ func TestIndex(t *testing.T) {
 					for m := b.match(tag(hash)); m != 0; m &= m - 1 {
 						found = found || x.handle(b, i, slotOf(m)) == h
 					}
-					if found || b.tags&highBits == 0 {
+					if found || !b.morePassed(tag(hash)) {
 						break
 					}
 					i = x.after(i)
@@ -69,12 +71,19 @@ func TestIndex(t *testing.T) {
 }
 
 func TestPassedCount(t *testing.T) {
-	b := bucket{tags: 0x1122_3344_5566_7700}
-	for n := range passedMax + 1 {
-		b.setPassed(n)
-		require.Equal(t, n, b.passed())
-		require.Equal(t, uint64(0x1122_3344_5566_7700), b.tags&tagBits)
+	b := bucket{tags: [2]uint64{0x1122_3344_5566_7700, 0x0077_6655_4433_2211}}
+	counts := [4]int{}
+	for step := range 10_000 {
+		tag := uint64(step * 7 % 127)
+		n := step * 5 % (passedMax + 1)
+		b.setPassed(tag, n)
+		counts[tag%4] = n
+		for i, n := range counts {
+			require.Equal(t, n, b.passed(uint64(i)))
+			require.Equal(t, n > 0, b.morePassed(uint64(i)))
+		}
 	}
+	require.Equal(t, [2]uint64{0x1122_3344_5566_7700, 0x0077_6655_4433_2211}, [2]uint64{b.tags[0] & tagBits, b.tags[1] & tagBits})
 }
 
 // Counters that outgrow 16 bits, dense and sparse, against a map.

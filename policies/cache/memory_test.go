@@ -115,7 +115,8 @@ func bytesPerObject(t *testing.T, policy string) float64 {
 			}
 			return held(reflect.ValueOf(p), map[uintptr]bool{}), p.Len()
 		}
-		const n = 10 * chunkSlots
+		// Of which a sixteenth is whole chunks: so are the gaps that there may be.
+		const n = gapsBound * chunkSlots
 		bytes, residents := measure(n)
 		more, moreResidents := measure(2 * n)
 		if residents > n*9/10 && moreResidents > 2*n*9/10 {

@@ -18,9 +18,9 @@
 //
 // # Memory
 //
-// An object is a node of 20 bytes, its part of the index, 6.4 bytes once a
+// An object is a node of 20 bytes, its part of the index, 5.6 bytes once a
 // unit-size cache is full, and 4 for its size where sizes count. A ghost is an
-// id in a ring of chunks and its part of the index, 14.6 bytes, for the policies
+// id in a ring of chunks and its part of the index, 13.8 bytes, for the policies
 // whose ghosts have queues of their own. Caches that grow (object sizes counted)
 // have up to a quarter more. What a policy takes beyond this stands in its type's
 // comment; docs/artifacts/codesign.md has a table of all, which

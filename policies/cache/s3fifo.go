@@ -115,16 +115,15 @@ func (p *s3fifo) evictSmall() {
 			p.push(&p.main, h)
 			continue
 		}
-		v := p.victim(h)
-		if int64(v.Size) > p.ghostSize {
-			p.forget(h)
-		} else {
-			for p.ghost.bytes+int64(v.Size) > p.ghostSize {
-				p.raiseOldest(&p.ghost)
-			}
-			p.bury(&p.ghost, h)
+		size := int64(p.sizeOf(h))
+		if size > p.ghostSize {
+			p.evicted(h)
+			return
 		}
-		p.report(v)
+		for p.ghost.bytes+size > p.ghostSize {
+			p.raiseOldest(&p.ghost)
+		}
+		p.evictedTo(&p.ghost, h)
 		return
 	}
 }

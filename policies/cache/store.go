@@ -179,7 +179,7 @@ func (s *store) lookup(k Key) Handle {
 				return h
 			}
 		}
-		if b.tags&highBits == 0 {
+		if !b.morePassed(t) {
 			return None
 		}
 		if i = s.index.after(i); i == start {
@@ -404,7 +404,7 @@ func (s *store) pop(q *queue) Handle {
 
 // large says that the tables outgrow the processor's nearer caches, so that
 // touch pays.
-func (s *store) large() bool { return len(s.index.buckets) > 1<<14 }
+func (s *store) large() bool { return len(s.index.buckets) > 1<<13 }
 
 // touch reads what lookups of these keys will want first, so that the waits
 // for memory overlap. It gives a value only so that the reads are not optimized

@@ -66,4 +66,4 @@ func (t *Table) Report(v Victim) { t.report(v) }
 
 // NodeBytes is what a known object takes in a table that is full: its node and
 // its part of the index.
-const NodeBytes = nodeBytes + 32*loadDen/loadNum + 1
+const NodeBytes = nodeBytes + bucketBytes*loadDen/loadNum + 1

@@ -78,16 +78,15 @@ func (p *twoq) evict() {
 		return
 	}
 	h := p.pop(&p.in)
-	v := p.victim(h)
-	if size := int64(v.Size); size > p.outSize {
-		p.forget(h)
-	} else {
-		for p.out.bytes+size > p.outSize {
-			p.raiseOldest(&p.out)
-		}
-		p.bury(&p.out, h)
+	size := int64(p.sizeOf(h))
+	if size > p.outSize {
+		p.evicted(h)
+		return
 	}
-	p.report(v)
+	for p.out.bytes+size > p.outSize {
+		p.raiseOldest(&p.out)
+	}
+	p.evictedTo(&p.out, h)
 }
 
 func (p *twoq) Remove(h Handle) {
