@@ -113,7 +113,7 @@ func memory(_ context.Context, env *artifacts.Env) error {
 }
 
 // errNoTraces explains an experiment that needs real graphs.
-var errNoTraces = errors.New("this experiment reads real graphs: name the folder that holds them, as graph/…, in REPRISE_TRACES")
+var errNoTraces = errors.New("this experiment reads real graphs: name the folder that holds them, as graph/…, in REPRISE_TRACES (docs/artifacts/glogue.md tells where they come from)")
 
 // published observes triangles by graph, and embeddings_wrong: of 200 queries,
 // how many have another count than published.
