@@ -43,8 +43,25 @@ func init() {
 		{Name: "glogue.speed", Version: 2, Doc: "time to match queries by the catalogue's plan and in the order they are written, and extensions a second",
 			Params: []artifacts.Param{seed, persons, limit}, Run: speed},
 	} {
-		artifacts.Register(b)
+		register(b)
 	}
+}
+
+// register adds an experiment that looks at its parameters before it runs.
+func register(b artifacts.Builtin) {
+	run := b.Run
+	b.Run = func(ctx context.Context, env *artifacts.Env) error {
+		for name, least := range map[string]int{"persons": 2, "limit": 1, "depth": 2, "rounds": 1} {
+			if v, ok := env.Params[name].(int); ok && v < least {
+				return fmt.Errorf("%s is %d; it must be at least %d", name, v, least)
+			}
+		}
+		if v, ok := env.Params["fraction"].(float64); ok && !(v > 0 && v <= 1) {
+			return fmt.Errorf("fraction is %v; it must be above 0 and at most 1", v)
+		}
+		return run(ctx, env)
+	}
+	artifacts.Register(b)
 }
 
 func observer(env *artifacts.Env) func(metric string, value float64, unit string, labels ...string) error {

@@ -1,6 +1,7 @@
 package glogue
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,26 @@ func TestExperiments(t *testing.T) {
 				require.Zero(t, o.Value, "%v", o)
 			}
 		}
+	}
+}
+
+func TestParametersOutOfRange(t *testing.T) {
+	for want, params := range map[string]map[string]any{
+		"persons is 1; it must be at least 2":                {"persons": 1},
+		"limit is 0; it must be at least 1":                  {"limit": 0},
+		"depth is -1; it must be at least 2":                 {"depth": -1},
+		`there is no graph "foo"; there are social and ldbc`: {"graph": "foo"},
+	} {
+		_, err := run(t, "glogue.estimates", params)
+		require.EqualError(t, err, want)
+	}
+	for want, params := range map[string]map[string]any{
+		"rounds is 0; it must be at least 1":                {"rounds": 0},
+		"fraction is 1.5; it must be above 0 and at most 1": {"fraction": 1.5},
+		"fraction is NaN; it must be above 0 and at most 1": {"fraction": math.NaN()},
+	} {
+		_, err := run(t, "glogue.sparsify", params)
+		require.EqualError(t, err, want)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func init() {
-	artifacts.Register(artifacts.Builtin{
+	register(artifacts.Builtin{
 		Name: "glogue.neo4j", Version: 1,
 		Doc: "time of the same queries in the same graph by the catalogue's plans and by a running Neo4j, whose data it removes first",
 		Params: []artifacts.Param{
