@@ -497,12 +497,13 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 		list, bad := readObservations(result.Observations())
 		if bad == nil {
 			o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
-			x.log.Emit(event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)})
-			for _, w := range result.Warnings {
-				x.log.Emit(event.Warned{Step: s.ID, Message: w})
-			}
 			o.warnings = result.Warnings
-			o.observations = x.observe(s, list)
+			o.observations = labelled(s, list)
+			said := []event.Payload{event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)}}
+			for _, w := range result.Warnings {
+				said = append(said, event.Warned{Step: s.ID, Message: w})
+			}
+			x.log.Emit(append(said, observed(s, o.observations)...)...)
 			return o
 		}
 		why = x.Store.Why(s.ID, s.Key, s.Parts, fmt.Errorf("%w: %w", store.ErrDamaged, bad))
@@ -568,15 +569,23 @@ func (x *execution) describe(name string, m node.Machine) {
 	}
 }
 
-// observe adds the runner's labels and shows the observations.
-func (x *execution) observe(s *Step, list []checks.Observation) []checks.Observation {
+// labelled adds the runner's labels to observations.
+func labelled(s *Step, list []checks.Observation) []checks.Observation {
 	out := make([]checks.Observation, len(list))
 	for i, o := range list {
 		labels := maps.Clone(s.Labels)
 		maps.Copy(labels, o.Labels)
 		o.Labels = labels
 		out[i] = o
-		x.log.Emit(event.Observed{Step: s.ID, Observation: o})
+	}
+	return out
+}
+
+// observed are the events of what a step observed.
+func observed(s *Step, list []checks.Observation) []event.Payload {
+	out := make([]event.Payload, len(list))
+	for i, o := range list {
+		out[i] = event.Observed{Step: s.ID, Observation: o}
 	}
 	return out
 }
@@ -745,7 +754,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, result.Machine, result.Warnings, result.Dir
 	end.Status, end.Observations, end.Made = event.Done, len(list), made(result)
-	return x.observe(s, list)
+	list = labelled(s, list)
+	x.log.Emit(observed(s, list)...)
+	return list
 }
 
 func (x *execution) manifest(artifact string) *artifacts.Manifest {

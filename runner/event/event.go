@@ -328,22 +328,42 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if e.Payload == nil {
 		return nil, fmt.Errorf("event %d has no payload", e.Seq)
 	}
-	if u, ok := e.Payload.(Unknown); ok {
-		return u.JSON, nil
+	return encode(e.Payload).line(nil, header{e.Seq, e.Time, e.Run, e.Payload.Kind()})
+}
+
+// encoded is a payload with its JSON.
+type encoded struct {
+	payload Payload
+	json    []byte
+	err     error
+}
+
+func encode(p Payload) encoded {
+	if u, ok := p.(Unknown); ok {
+		return encoded{p, u.JSON, nil}
 	}
-	head, err := json.Marshal(header{e.Seq, e.Time, e.Run, e.Payload.Kind()})
+	data, err := json.Marshal(p)
+	if err != nil {
+		err = fmt.Errorf("event %q: %w", p.Kind(), err)
+	}
+	return encoded{p, data, err}
+}
+
+// line appends header and payload as one object.
+func (e encoded) line(to []byte, h header) ([]byte, error) {
+	if _, whole := e.payload.(Unknown); whole || e.err != nil {
+		return append(to, e.json...), e.err
+	}
+	head, err := json.Marshal(h)
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(e.Payload)
-	if err != nil {
-		return nil, fmt.Errorf("event %q: %w", e.Payload.Kind(), err)
+	to = append(to, head...)
+	if len(e.json) > len("{}") {
+		to[len(to)-1] = ','
+		to = append(to, e.json[1:]...)
 	}
-	if bytes.Equal(body, []byte("{}")) {
-		return head, nil
-	}
-	head[len(head)-1] = ','
-	return append(head, body[1:]...), nil
+	return to, nil
 }
 
 // UnmarshalJSON reads an event; a kind it does not know becomes Unknown.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,6 +30,7 @@ type Log struct {
 	now         func() time.Time
 	w           io.Writer
 	seq         int
+	lines       []byte // of the events being written
 	subscribers []Subscriber
 	err         error
 	last        time.Time     // of the last event
@@ -40,8 +42,18 @@ func NewLog(run string, w io.Writer, now func() time.Time, subscribers ...Subscr
 	return &Log{run: run, w: w, now: now, subscribers: subscribers}
 }
 
-// Emit records an event and shows it to the subscribers.
-func (l *Log) Emit(p Payload) {
+// Emit records events, in one write, and shows them to the subscribers.
+func (l *Log) Emit(list ...Payload) {
+	if len(list) == 0 {
+		return
+	}
+	events := make([]encoded, len(list))
+	for i, p := range list {
+		if l.Hide != nil {
+			p = hidden(p, l.Hide)
+		}
+		events[i] = encode(p) // before others are kept waiting
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Without the monotonic reading, which does not know of the clock's setting.
@@ -50,32 +62,33 @@ func (l *Log) Emit(p Payload) {
 		l.ahead += back
 		at = l.last
 		if back >= worthSaying {
-			l.write(at, Warned{Message: fmt.Sprintf("the clock was set back by %v; the times of this log go on from where they were", back.Round(time.Second))})
+			events = slices.Insert(events, 0, encode(Warned{Message: fmt.Sprintf("the clock was set back by %v; the times of this log go on from where they were", back.Round(time.Second))}))
 		}
 	}
 	l.last = at
-	l.write(at, p)
+	l.lines = l.lines[:0]
+	first := l.seq + 1
+	for _, e := range events {
+		l.seq++
+		line, err := e.line(l.lines, header{l.seq, at, l.run, e.payload.Kind()})
+		if err != nil {
+			l.fail(err)
+			continue
+		}
+		l.lines = append(line, '\n')
+	}
+	if _, err := l.w.Write(l.lines); err != nil {
+		l.fail(err)
+	}
+	for i, e := range events {
+		for _, show := range l.subscribers {
+			show(Event{first + i, at, l.run, e.payload})
+		}
+	}
 }
 
 // worthSaying is how far a clock is set back by more than its usual correction.
 const worthSaying = time.Second
-
-// write records and shows an event; mu is held.
-func (l *Log) write(at time.Time, p Payload) {
-	if l.Hide != nil {
-		p = hidden(p, l.Hide)
-	}
-	l.seq++
-	e := Event{Seq: l.seq, Time: at, Run: l.run, Payload: p}
-	if line, err := e.MarshalJSON(); err != nil { // json.Marshal would go over it once more
-		l.fail(err)
-	} else if _, err := l.w.Write(append(line, '\n')); err != nil {
-		l.fail(err)
-	}
-	for _, show := range l.subscribers {
-		show(e)
-	}
-}
 
 func (l *Log) fail(err error) {
 	if l.err == nil {

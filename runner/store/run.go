@@ -94,14 +94,13 @@ func (s *Store) NewRun(now time.Time) (run *Run, err error) {
 	}
 }
 
-// Write appends a line to the run's event log, whole or not at all: the part
-// of it that went on a full disk is cut off again, before the next line at the
-// latest.
-func (r *Run) Write(line []byte) (int, error) {
+// Write appends lines to the run's event log, all of them or none: the part
+// that went on a full disk is cut off again, before the next ones at the latest.
+func (r *Run) Write(lines []byte) (int, error) {
 	if err := r.cut(); err != nil {
 		return 0, err
 	}
-	n, err := r.events.Write(line)
+	n, err := r.events.Write(lines)
 	if err != nil {
 		r.torn = n > 0
 		_ = r.cut()
