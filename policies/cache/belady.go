@@ -17,15 +17,20 @@ type belady struct {
 
 func (p *belady) Foresee(next []uint32) { p.next = next }
 
-// rank is lower the later the next request to the object of this one, 1 if
-// there is none.
-func (p *belady) rank() float64 { return float64(never - p.next[p.now-1] + 1) }
+// rank is lower the later the next request to the object of this one. Those that
+// are requested no more come first, in the order of their last request.
+func (p *belady) rank() uint64 {
+	if next := p.next[p.now-1]; next != never {
+		return timed(2, never-next)
+	}
+	return timed(1, p.now)
+}
 
 func (p *belady) Find(k Key) Handle {
 	p.now++
 	h := p.lookup(k)
 	if h != None {
-		p.rerank(h, p.rank(), p.now)
+		p.rerank(h, p.rank())
 	}
 	return h
 }
@@ -40,9 +45,9 @@ func (p *belady) Insert(k Key, size uint32, origin Origin) Handle {
 		p.evicted(h)
 	}
 	h := p.add(k, size, origin)
-	p.enter(h, p.rank(), p.now)
+	p.enter(h, p.rank())
 	return h
 }
 
 // Demote ranks h below what is never requested again.
-func (p *belady) Demote(h Handle) { p.rerank(h, 0, p.now) }
+func (p *belady) Demote(h Handle) { p.rerank(h, timed(0, p.now)) }

@@ -47,7 +47,7 @@ const (
 const ghostNew = 1
 
 // cacheus ranks objects by use count (node.prev), among equals the latest
-// first, and has them in one of two lists by links of its own. It takes 24
+// first, and has them in one of two lists by links of its own. It takes 20
 // bytes an object beyond the store.
 type cacheus struct {
 	ranking
@@ -101,7 +101,7 @@ func (p *cacheus) Find(k Key) Handle {
 	n := &p.nodes[h]
 	n.prev++
 	n.flag &^= flagNew
-	p.rerank(h, float64(n.prev), ^p.now)
+	p.rerank(h, timed(uint32(n.prev), ^p.now))
 	if Handle(n.list) == fresh && n.flag&flagDemoted != 0 {
 		n.flag &^= flagDemoted
 		p.resize(true)
@@ -179,7 +179,7 @@ func (p *cacheus) Insert(k Key, size uint32, origin Origin) Handle {
 		p.nodes[h].flag |= flagNew
 	}
 	p.nodes[h].prev = Handle(uses)
-	p.ranking.enter(h, float64(uses), ^p.now)
+	p.ranking.enter(h, timed(uses, ^p.now))
 	p.listed(list, h)
 	p.limit()
 	return h
@@ -257,7 +257,7 @@ func (p *cacheus) Demote(h Handle) {
 	p.links[last].next = h
 	p.links[fresh].prev = h
 	p.nodes[h].prev = 0
-	p.rerank(h, 0, 0)
+	p.rerank(h, 0)
 }
 
 // learningRate climbs: every period, of as many requests as the cache has
