@@ -90,7 +90,9 @@ func (c *Catalogue) fill(g *Graph, i int, s Sampling, rng *rand.Rand) {
 		size := len(from.Pattern.Vertices)
 		samples := len(from.rows) / size
 		found, weight := 0, 0.0
-		e := newExtender(g, from.Pattern, w.Target, w.Edges, -1)
+		// A sample is in no order, so that one source is as good as another.
+		last := int(w.Edges[len(w.Edges)-1].Source)
+		e := newExtender(g, from.Pattern, w.Target, w.Edges, last)
 		for r := range samples {
 			row := from.rows[r*size : (r+1)*size]
 			list, _ := e.extend(row)

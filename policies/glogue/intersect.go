@@ -56,7 +56,7 @@ type extender struct {
 }
 
 // newExtender prepares an extension of a pattern to a vertex of a label. last is
-// the vertex that is another in every match, or -1.
+// the vertex that is another in almost every match, or -1; it bears on speed alone.
 func newExtender(g *Graph, p Pattern, target VertexLabel, edges []ExtendEdge, last int) extender {
 	sources, ok := g.sources(p, target, edges)
 	x := extender{none: !ok}
