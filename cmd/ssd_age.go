@@ -30,10 +30,11 @@ The standard deviation of erase counts that results has an error, which is told.
 Above --tolerance the watch is made longer, up to --max-watch, and then given up.
 It can only be told for workloads that do not change over time, and for policies
 that never look at erase counts (wear_leveling none, allocation fifo, and any
-gc_policy but wear-aware) or hold them close together; allocation youngest, which
-the presets have, does neither. On a device of few lines the simulated spread is
-itself a matter of luck: of n lines it differs by 100/sqrt(2n) % from one seed to
-another, whatever the error told.
+gc_policy but wear-aware), let free lines wait by them (another allocation, with one
+write point) or hold them close together; the presets, with allocation hot-young
+and several write points, do none of these. On a device of few lines the simulated
+spread is itself a matter of luck: of n lines it differs by 100/sqrt(2n) % from one
+seed to another, whatever the error told.
 
 WORKLOAD is a trace (see reprise trace formats) or a generated one (see reprise
 trace gen), whose addresses are folded into the device and whose times are

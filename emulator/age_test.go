@@ -31,7 +31,7 @@ func TestAge(t *testing.T) {
 	require.Zero(t, again.Forwarded)
 
 	c := plain(1475, 1639, 32)
-	c.Allocation = "youngest"
+	c.Leveling, c.Threshold, c.GCFree = "threshold", 1000, 3
 	d = newDevice(t, c)
 	r, err = Age(context.Background(), d, writes(uniform(d, 3)), Ageing{Warm: 1, Watch: 1, MaxWatch: 4, Tolerance: 0.02, Volumes: 100}, nil)
 	require.ErrorIs(t, err, ErrUnsure)

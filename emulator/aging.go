@@ -24,7 +24,10 @@ import (
 //     those of a renewal process, whose count has variance t*var/mean^3 after a
 //     long time t (Cox, Renewal Theory, 1962), enlarged by what a time has in
 //     common with the one after it (neighbouring lines are filled alike).
-//   - A policy that follows erase counts holds them together: the spread stays
+//   - Where the least erased of the free lines is opened, how long a line is in use
+//     is chance as before, but how long it waits is not. Lines are then simulated
+//     without their pages, with times in use as they were watched (see parked).
+//   - A policy that follows erase counts otherwise holds them together: the spread stays
 //     as it is, provided that lines forget where they stood while watched.
 //   - Lines all of whose data was kept while watched are reached by nothing, and
 //     stay as they are.
@@ -41,14 +44,14 @@ type Aging struct {
 
 // NewAging begins to watch a device.
 func NewAging(d *Device) *Aging {
-	d.watch = newEraseWatch(&d.lines)
+	d.watch = newEraseWatch(d)
 	return &Aging{d, slices.Clone(d.lines.Erases), slices.Clone(d.lines.Valid), d.stats, d.lines.Clock}
 }
 
 // Growth is what Aging found, per page written by the host.
 type Growth struct {
 	Mean   float64 // erases of a line that is not Pinned
-	Chance float64 // variance between lines gained; 0 if the policy holds them together
+	Chance float64 // variance between lines gained, but for what waiting makes of it; 0 if the policy holds them together
 	Pinned int     // lines that the workload does not reach
 	// Error is the relative error of the standard deviation of erase counts that
 	// goes with these: a standard error, and what the watch contradicts itself by.
@@ -64,6 +67,11 @@ const agingLines = 32
 // Growth analyses what was seen so far, for a way of so many more pages written by
 // the host.
 func (a *Aging) Growth(pages uint64) (Growth, error) {
+	g, _, err := a.growth(pages)
+	return g, err
+}
+
+func (a *Aging) growth(pages uint64) (g Growth, inUse []float64, err error) {
 	d := a.d
 	host := float64(d.stats.Programs[byHost] - a.stats.Programs[byHost])
 	pinned := a.pinned(pages)
@@ -76,41 +84,48 @@ func (a *Aging) Growth(pages uint64) (Growth, error) {
 		}
 	}
 	n := float64(len(active))
-	g := Growth{Mean: erases / n / host, Pinned: len(a.erases) - len(active)}
+	g = Growth{Mean: erases / n / host, Pinned: len(a.erases) - len(active)}
 	switch {
 	case d.cfg.Leveling == "pwl":
-		return g, errors.New("wear leveling pwl changes its ways with the endurance that is left")
+		return g, nil, errors.New("wear leveling pwl changes its ways with the endurance that is left")
+	case d.parks() && d.cfg.writePoints() > 1:
+		return g, nil, fmt.Errorf("with allocation %s and several write points, what a line is filled with goes with its erases; "+
+			"wear can be added with allocation fifo", d.cfg.Allocation)
 	case len(active) < agingLines:
-		return g, fmt.Errorf("%w: %d lines are erased under this workload, and a spread needs %d", ErrUnsure, len(active), agingLines)
+		return g, nil, fmt.Errorf("%w: %d lines are erased under this workload, and a spread needs %d", ErrUnsure, len(active), agingLines)
 	case erases < 2*n:
-		return g, fmt.Errorf("%w: lines were erased %.2g times in the mean while watched, and 2 are needed", ErrUnsure, erases/n)
+		return g, nil, fmt.Errorf("%w: lines were erased %.2g times in the mean while watched, and 2 are needed", ErrUnsure, erases/n)
 	case d.cfg.GC == "fifo" && d.cfg.ReadReclaim == 0 && !d.followsWear():
-		return g, nil // lines take turns
+		return g, nil, nil // lines take turns
 	case d.followsWear():
 		g.Error = a.held(active)
-		return g, nil
+		return g, nil, nil
 	}
 	now := d.lines.Clock
 	if d.watch.full != 0 {
 		now = d.watch.full
 	}
-	lives, entries := d.watch.lifetimes(now)
+	w := d.watch
+	lives, entries := w.lifetimes(now)
 	in := make([]bool, len(a.erases))
-	span := n * float64(now-a.clock) / float64(len(lives)-len(a.erases))
-	of := func(lines []uint32) (rate, correction float64) {
+	if w.inUse {
+		n -= w.waiting(now, a.clock)
+		inUse = make([]float64, 1<<16)
+	}
+	span := n * float64(now-a.clock) / float64(len(w.spans))
+	of := func(lines []uint32, lengths []float64) spread {
 		clear(in)
 		for _, i := range lines {
 			in[i] = true
 		}
-		return renewal(lives, entries, in, span)
+		return renewal(lives, entries, in, span, lengths)
 	}
-	rate, correction := of(active)
-	g.Chance = rate * float64(d.lines.Clock-a.clock) / host
-	g.Error = math.Hypot(correction, groupError(active, func(lines []uint32) float64 {
-		rate, _ := of(lines)
-		return rate
-	})/rate/2) // a root's is half
-	return g, nil
+	s := of(active, inUse)
+	g.Chance = s.rate * float64(d.lines.Clock-a.clock) / host
+	g.Error = math.Hypot(s.correction, groupError(active, func(lines []uint32) float64 {
+		return of(lines, nil).rate
+	})/s.rate/2) // a root's is half
+	return g, inUse, nil
 }
 
 // pinned are the lines that the workload does not reach: neither erased nor
@@ -139,8 +154,12 @@ func (a *Aging) pinned(pages uint64) []bool {
 // followsWear says that what happens to a line depends on how often it was
 // erased, or on which line it is.
 func (d *Device) followsWear() bool {
-	return d.cfg.GC == "wear-aware" || d.cfg.Allocation == "youngest" || d.cfg.Leveling != "none" || d.stats.BadBlocks != 0
+	return d.cfg.GC == "wear-aware" || d.cfg.Leveling != "none" || d.stats.BadBlocks != 0 || d.cfg.Allocation != fifo && d.cfg.GC == "fifo"
 }
+
+// parks says that erase counts decide which free line is opened, and nothing else:
+// the most erased wait until the others have caught up.
+func (d *Device) parks() bool { return d.cfg.Allocation != fifo && !d.followsWear() }
 
 // groupError is the standard error of an estimate from all lines, told from the
 // estimates of some groups of them.
@@ -195,7 +214,7 @@ func (a *Aging) held(lines []uint32) float64 {
 // blocks. A device that it refused is as it was but for its generator, and the watch
 // can go on.
 func (a *Aging) Forward(pages uint64, tolerance float64) (Growth, error) {
-	g, err := a.Growth(pages)
+	g, inUse, err := a.growth(pages)
 	if err != nil {
 		return g, err
 	}
@@ -211,25 +230,13 @@ func (a *Aging) Forward(pages uint64, tolerance float64) (Growth, error) {
 	if g.Mean*t >= math.MaxUint32/2 {
 		return g, fmt.Errorf("%d pages more erase a line more often than can be counted", pages)
 	}
-	// Normal scores, dealt out by lot: a sample of draws would have a spread of
-	// its own.
 	more := make([]uint32, len(l.Erases))
-	deal := l.Rand.Perm(len(l.Erases) - g.Pinned)
-	spread := math.Sqrt(g.Chance * t)
-	pinned, active := a.pinned(pages), 0
-	for i := range l.Erases {
-		if pinned[i] {
-			continue
-		}
-		x := g.Mean*t + spread*math.Sqrt2*math.Erfinv((2*float64(deal[active])+1)/float64(len(deal))-1)
-		active++
-		whole := math.Floor(x)
-		if g.Chance == 0 {
-			whole = math.Round(x)
-		} else if l.Rand.Float64() < x-whole {
-			whole++
-		}
-		more[i] = uint32(max(0, whole))
+	if d.parks() {
+		more = a.parked(inUse, uint64(g.Mean*t*float64(len(l.Erases)-g.Pinned)), pages)
+	} else {
+		a.deal(more, g, pages)
+	}
+	for i := range more {
 		if l.Capacity[i] == 0 {
 			more[i] = 0
 		} else if uint64(l.Erases[i])+uint64(more[i]) >= uint64(d.nextBad[i]) {
@@ -261,6 +268,29 @@ func (a *Aging) Forward(pages uint64, tolerance float64) (Growth, error) {
 	return g, nil
 }
 
+// deal gives every line the erases of normal scores, dealt out by lot: a sample of
+// draws would have a spread of its own.
+func (a *Aging) deal(more []uint32, g Growth, pages uint64) {
+	rng, t := a.d.lines.Rand, float64(pages)
+	deal := rng.Perm(len(more) - g.Pinned)
+	spread := math.Sqrt(g.Chance * t)
+	pinned, active := a.pinned(pages), 0
+	for i := range more {
+		if pinned[i] {
+			continue
+		}
+		x := g.Mean*t + spread*math.Sqrt2*math.Erfinv((2*float64(deal[active])+1)/float64(len(deal))-1)
+		active++
+		whole := math.Floor(x)
+		if g.Chance == 0 {
+			whole = math.Round(x)
+		} else if rng.Float64() < x-whole {
+			whole++
+		}
+		more[i] = uint32(max(0, whole))
+	}
+}
+
 // grow adds to the counters what times makes of their growth between two
 // earlier states.
 func (s *Stats) grow(until, from *Stats, times func(uint64) uint64) {
@@ -286,13 +316,21 @@ func (d *Device) renewFree() {
 	}
 }
 
-// eraseWatch keeps the times, in pages programmed, between the erases of each line.
+// eraseWatch keeps the times, in pages programmed, between the erases of each
+// line; or, if erase counts decide how long a free line waits, from the time a
+// line is opened to its erase.
 type eraseWatch struct {
-	// last is when each line was last erased, entered how long that had been
-	// when watching began.
+	// last is when each line was last erased, or opened; entered how long that had
+	// been when watching began.
 	last, entered []uint64
 	spans         []eraseSpan // in the order they ended
 	full          uint64      // when no more spans were kept, 0 if they are
+
+	// Where spans begin when a line is opened: how many lines were free then, and
+	// the sum of that over the pages programmed until changed.
+	inUse                  bool
+	openings               []uint8 // 255 for any more
+	free, freeSum, changed uint64
 }
 
 type eraseSpan struct {
@@ -302,17 +340,33 @@ type eraseSpan struct {
 
 const maxEraseSpans = 1 << 23
 
-func newEraseWatch(l *Lines) *eraseWatch {
-	w := &eraseWatch{last: make([]uint64, len(l.Erases)), entered: make([]uint64, len(l.Erases))}
+// unused is in place of when a free line was opened.
+const unused = math.MaxUint64
+
+func newEraseWatch(d *Device) *eraseWatch {
+	l := &d.lines
+	w := &eraseWatch{
+		last: make([]uint64, len(l.Erases)), entered: make([]uint64, len(l.Erases)),
+		inUse: d.parks(), free: uint64(d.free.len()), changed: l.Clock,
+	}
+	waiting := len(l.Erases) - len(l.Closed)
+	if w.inUse {
+		waiting -= d.free.len()
+	}
 	// When a line was filled tells its age, less the time that lines wait and take
 	// to be filled: as many of them as are not closed.
-	lag := uint64(float64(len(l.Erases)-len(l.Closed)) * float64(l.Clock) / float64(max(l.TotalErases, 1)))
+	lag := uint64(float64(waiting) * float64(l.Clock) / float64(max(l.TotalErases, 1)))
 	for i := range w.last {
 		w.last[i] = l.Clock
 		if l.isClosed(uint32(i)) {
 			w.last[i] = l.ClosedAt[i] - min(lag, l.ClosedAt[i])
 		}
 		w.entered[i] = l.Clock - w.last[i]
+	}
+	if w.inUse {
+		for _, f := range d.free.heap {
+			w.last[f.line] = unused
+		}
 	}
 	return w
 }
@@ -321,10 +375,38 @@ func (w *eraseWatch) erased(line uint32, now uint64) {
 	if w.full == 0 && len(w.spans) == maxEraseSpans {
 		w.full = now
 	}
-	if w.full == 0 {
-		w.spans = append(w.spans, eraseSpan{now - w.last[line], line})
-		w.last[line] = now
+	if w.full != 0 {
+		return
 	}
+	w.spans = append(w.spans, eraseSpan{now - w.last[line], line})
+	w.last[line] = now
+	if w.inUse {
+		w.last[line] = unused
+		w.pass(now)
+		w.free++
+	}
+}
+
+// opened is told how many lines were free when this one was taken.
+func (w *eraseWatch) opened(line uint32, choices int, now uint64) {
+	if w.inUse && w.full == 0 {
+		w.last[line] = now
+		w.openings = append(w.openings, uint8(min(choices, math.MaxUint8)))
+		w.pass(now)
+		w.free--
+	}
+}
+
+// pass adds up how many lines were free until now.
+func (w *eraseWatch) pass(now uint64) {
+	w.freeSum += w.free * (now - w.changed)
+	w.changed = now
+}
+
+// waiting is how many lines were free in the mean.
+func (w *eraseWatch) waiting(now, from uint64) float64 {
+	w.pass(now)
+	return float64(w.freeSum) / float64(now-from)
 }
 
 // erasure is a span, or one that had not ended yet.
@@ -343,8 +425,12 @@ func (w *eraseWatch) lifetimes(now uint64) (lives []erasure, entries []eraseSpan
 		previous[s.line] = s.length
 	}
 	for i, last := range w.last {
-		lives = append(lives, erasure{now - last, previous[i], uint32(i), false})
-		entries = append(entries, eraseSpan{w.entered[i], uint32(i)})
+		if last != unused {
+			lives = append(lives, erasure{now - last, previous[i], uint32(i), false})
+		}
+		if last != unused || previous[i] != 0 {
+			entries = append(entries, eraseSpan{w.entered[i], uint32(i)})
+		}
 	}
 	slices.SortFunc(lives, func(a, b erasure) int { return cmp.Compare(a.length, b.length) })
 	slices.SortFunc(entries, func(a, b eraseSpan) int { return cmp.Compare(a.length, b.length) })
@@ -352,7 +438,7 @@ func (w *eraseWatch) lifetimes(now uint64) (lives []erasure, entries []eraseSpan
 }
 
 // renewal is what the spans of some lines tell: the variance between the lines
-// gained per page programmed. What a span is in the mean, span, is known from the
+// gained per page programmed, the rate. What a span is in the mean, span, is known from the
 // number of erases; correction is how much that changes the root of the variance.
 //
 // Long spans are seen in part only: some had begun before the watch and some go
@@ -362,7 +448,9 @@ func (w *eraseWatch) lifetimes(now uint64) (lives []erasure, entries []eraseSpan
 // by the one before it, less the plain mean, is their covariance over the mean;
 // what spans further apart have in common is taken to be that of a Markov chain.
 // The second moment is corrected by its regression on the mean.
-func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64) (rate, correction float64) {
+//
+// lengths are filled with quantiles of the spans.
+func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64, lengths []float64) spread {
 	// At risk of ending: all, those whose predecessor is known, and these
 	// weighted by it.
 	var atRisk, known, weight float64
@@ -377,6 +465,7 @@ func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64) (rat
 	all, plain, weighted := 1.0, 1.0, 1.0  // of them surviving
 	var mean, squares, cubes, last float64 // moments: integrals of all, 2x*all and 3x^2*all
 	var apart, difference, meanSeen, allSeen float64
+	quantile := 0
 	for _, t := range lives {
 		if !in[t.line] {
 			continue
@@ -399,6 +488,10 @@ func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64) (rat
 		if t.ended {
 			all *= 1 - 1/atRisk
 		}
+		for quantile < len(lengths) && 1-all > (float64(quantile)+0.5)/float64(len(lengths)) {
+			lengths[quantile] = x
+			quantile++
+		}
 		atRisk--
 		if t.previous != 0 {
 			if t.ended {
@@ -415,5 +508,14 @@ func renewal(lives []erasure, entries []eraseSpan, in []bool, span float64) (rat
 	r := apart * mean / variance
 	slope := (cubes - mean*squares) / variance
 	told := squares - slope*(mean-span) - span*span
-	return told / (span * span * span) * (1 + r) / (1 - r), math.Abs(told/variance-1) / 2
+	for ; quantile < len(lengths); quantile++ {
+		lengths[quantile] = last
+	}
+	for i := range lengths {
+		lengths[i] = max(0, span+(lengths[i]-mean)*math.Sqrt(max(0, told)/variance))
+	}
+	return spread{told / (span * span * span) * (1 + r) / (1 - r), math.Abs(told/variance-1) / 2}
 }
+
+// spread is what renewal tells: see there.
+type spread struct{ rate, correction float64 }

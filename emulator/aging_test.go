@@ -45,6 +45,14 @@ func TestAging(t *testing.T) {
 		{"random", func(c *Config) { c.GC = "random" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
 		{"fifo", func(c *Config) { c.GC = "fifo" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
 		{"separate", func(c *Config) { c.SeparateGC, c.GCFree, c.GCPace = true, 4, "incremental" }, func(d *Device) func() uint32 { return hotCold(d, 5, 0.9, 0.1) }, 30},
+		{"youngest", func(c *Config) { c.Allocation, c.GCFree = "youngest", 16; c.BlocksPerPlane += 15 }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
+		{"youngest cold data", func(c *Config) { c.Allocation, c.GCFree = "youngest", 16; c.BlocksPerPlane += 15 }, func(d *Device) func() uint32 {
+			next := hotCold(d, 5, 0.9, 0.1)
+			return func() uint32 { return next() / 4 }
+		}, 30},
+		{"youngest incremental", func(c *Config) { c.Allocation, c.GCFree, c.GCPace = "youngest", 4, "incremental" }, func(d *Device) func() uint32 {
+			return hotCold(d, 5, 0.9, 0.1)
+		}, 30},
 		{"wear-aware", func(c *Config) { c.GC = "wear-aware" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 30},
 		{"cold data", func(*Config) {}, func(d *Device) func() uint32 {
 			next := uniform(d, 5)
@@ -82,7 +90,10 @@ func TestAgingRefuses(t *testing.T) {
 		{"short", "lines were erased .* times in the mean while watched", func(*Config) {}, 3, 0.2, 1},
 		{"not steady", "may be wrong by", func(*Config) {}, 3, 0.5, 0.02},
 		{"few lines", "may be wrong by", func(c *Config) { *c = plain(135, 150, 32) }, 10, 2, 0.02},
-		{"youngest", "too loosely", func(c *Config) { c.Allocation = "youngest" }, 3, 4, 1},
+		{"loose", "too loosely", func(c *Config) { c.Leveling, c.Threshold, c.GCFree = "threshold", 1000, 3 }, 3, 4, 1},
+		{"youngest", "several write points", func(c *Config) {
+			c.Allocation, c.SeparateGC, c.GCFree, c.GCPace = "youngest", true, 4, "incremental"
+		}, 3, 4, 1},
 		{"pwl", "endurance that is left", func(c *Config) { c.Leveling, c.Endurance, c.GCFree = "pwl", 1000, 3 }, 3, 4, 1},
 		{"wears out", "goes bad on the way", func(c *Config) { c.Endurance, c.GCFree = 500, 3 }, 3, 4, 1},
 	} {

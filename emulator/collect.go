@@ -186,10 +186,18 @@ func (d *Device) setFree(line uint32) {
 	d.freePages += uint64(d.lines.Capacity[line])
 }
 
-// takeFree takes the next line to write from the free ones, of which there is one.
-func (d *Device) takeFree() uint32 {
-	line := d.free.pop()
+// takeFree takes the next line for a write point from the free ones, of which
+// there is one.
+func (d *Device) takeFree(to int) uint32 {
+	choices, at := d.free.len(), 0
+	if to >= streamGC && d.cfg.Allocation == hotYoung {
+		at = d.free.mostErased()
+	}
+	line := d.free.remove(at)
 	d.freePages -= uint64(d.lines.Capacity[line])
+	if d.watch != nil {
+		d.watch.opened(line, choices, d.lines.Clock)
+	}
 	return line
 }
 

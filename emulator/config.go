@@ -89,7 +89,7 @@ func DefaultConfig() Config {
 		Timing:  Timing{Read: 40_000, Program: 200_000, Erase: 2_000_000, Transfer: 5_000},
 		Suspend: 20_000, Scheduling: outOfOrder, Buffer: 1024, BufferEntry: 8_000,
 		OverProvision: 12.5, GC: "greedy", GCChoices: 10, GCFree: 4, GCPace: "incremental", SeparateGC: true, SeparateWL: true,
-		Allocation: "youngest", Leveling: "none", Probability: 0.01, Seed: 1,
+		Allocation: hotYoung, Leveling: "none", Probability: 0.01, Seed: 1,
 	}
 }
 
@@ -149,7 +149,7 @@ func (c *Config) validate() (VictimPolicy, orderKind, WearLeveler, error) {
 	if err := oneOf("gc_pace", c.GCPace, "incremental", "line"); err != nil {
 		return fail(err)
 	}
-	if err := oneOf("allocation", c.Allocation, "fifo", "youngest"); err != nil {
+	if err := oneOf("allocation", c.Allocation, fifo, youngest, hotYoung); err != nil {
 		return fail(err)
 	}
 	if c.Leveling == "pwl" && c.Endurance == 0 {

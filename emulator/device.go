@@ -28,7 +28,7 @@ type Config struct {
 	SeparateGC  bool    `yaml:"separate_gc" doc:"collection writes to lines of its own"`
 	SeparateWL  bool    `yaml:"separate_wl" doc:"wear leveling packs what it moves into lines of its own; otherwise a page keeps its place in the line, as in the published algorithms"`
 	HotCold     bool    `yaml:"hot_cold" doc:"pages overwritten soon go to lines of their own"`
-	Allocation  string  `yaml:"allocation" doc:"line opened next: fifo, the longest free; youngest, the least erased"`
+	Allocation  string  `yaml:"allocation" doc:"line opened next: fifo, the longest free; youngest, the least erased; hot-young, the least erased for what the host writes and the most erased for what is copied, which is colder"`
 	Leveling    string  `yaml:"wear_leveling" doc:"static wear leveling"`
 	Threshold   uint32  `yaml:"wl_threshold" doc:"difference of erase counts that wear leveling tolerates; 0: the policy's own"`
 	Probability float64 `yaml:"wl_probability" doc:"chance of a swap after an erase (random-swap)"`
@@ -48,6 +48,13 @@ var (
 const (
 	outOfOrder = "out-of-order"
 	inOrder    = "in-order"
+)
+
+// The values of Config.Allocation.
+const (
+	fifo     = "fifo"
+	youngest = "youngest"
+	hotYoung = "hot-young"
 )
 
 // The write points. Without a separate one, collection shares the host's.
@@ -196,7 +203,7 @@ func New(cfg Config) (*Device, error) {
 		cfg: cfg, units: uint32(cfg.Units()), pagesPerLine: uint32(perLine), perLine: newDivisor(uint32(perLine)),
 		mapping: make([]uint32, cfg.LogicalPages), owner: make([]uint32, cfg.Pages()), valid: make([]uint64, (cfg.Pages()+63)/64),
 		bad: make([]uint64, (lines*cfg.Units()+63)/64), nextBad: make([]uint32, lines), hasBad: make([]bool, lines), retryCount: make([]uint8, lines),
-		lines: newLines(lines, perLine, order, rand.New(rng)), free: freeLines{young: cfg.Allocation == "youngest"},
+		lines: newLines(lines, perLine, order, rand.New(rng)), free: freeLines{young: cfg.Allocation != fifo},
 		victims: victims, leveler: leveler, collecting: none, rng: rng, capacity: uint64(cfg.Pages()),
 		timed: cfg.Timing != Timing{}, media: newMedia(cfg), buffer: newWriteBuffer(cfg.Buffer),
 	}
@@ -390,7 +397,7 @@ func (d *Device) drop(at uint32) {
 func (d *Device) place(to int, logical uint32, why cause) uint32 {
 	s := &d.streams[to]
 	if s.line == none {
-		d.open(s, d.takeFree())
+		d.open(s, d.takeFree(to))
 	}
 	at := s.next
 	d.mapping[logical] = at

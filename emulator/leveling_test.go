@@ -64,3 +64,31 @@ func TestWearLevelingShape(t *testing.T) {
 		t.Logf("skew %v packed: full %.1f to %.1f, small %.1f to %.1f", skew, none, full, cold, small)
 	}
 }
+
+// With write points of its own for collection, whose lines hold colder data, giving
+// the least erased line to whoever comes first parts erase counts: lines that are
+// young get cold data as often as others, rest, and stay young. By temperature
+// counts stay together. Which line is opened changes nothing else.
+func TestAllocation(t *testing.T) {
+	spread, latency, wa := map[string]float64{}, map[string]int64{}, map[string]float64{}
+	for _, allocation := range []string{fifo, youngest, hotYoung} {
+		c := smallConfig()
+		c.PagesPerBlock, c.BlocksPerPlane, c.Allocation = 4, 256, allocation
+		d := newDevice(t, c)
+		fill(t, d)
+		next := hotCold(d, 1, 0.9, 0.1)
+		for range 60 * d.Pages() {
+			d.now += 100_000
+			l, err := d.Write(d.now, uint64(next())*uint64(c.SectorsPerPage), uint64(c.SectorsPerPage))
+			require.NoError(t, err)
+			latency[allocation] += l
+		}
+		require.NoError(t, d.Check())
+		spread[allocation], wa[allocation] = WearOf(d.lines.Erases).SD, d.stats.WAF()
+	}
+	t.Log(spread, wa)
+	require.Greater(t, spread[youngest], spread[fifo])
+	require.Less(t, spread[hotYoung], spread[fifo]/2)
+	require.Equal(t, latency[fifo], latency[hotYoung])
+	require.Equal(t, wa[fifo], wa[hotYoung])
+}

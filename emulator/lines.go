@@ -169,6 +169,18 @@ func (f *freeLines) push(line, erases uint32) {
 
 func (f *freeLines) pop() uint32 { return f.remove(0) }
 
+// mostErased is the index in the heap of the line of most erases, the longest free
+// of equals.
+func (f *freeLines) mostErased() int {
+	best := 0
+	for i, e := range f.heap {
+		if b := f.heap[best]; e.erases > b.erases || e.erases == b.erases && e.seq < b.seq {
+			best = i
+		}
+	}
+	return best
+}
+
 // find is the index of a line in the heap, -1 if it is not free.
 func (f *freeLines) find(line uint32) int {
 	return slices.IndexFunc(f.heap, func(e freeLine) bool { return e.line == line })

@@ -81,26 +81,31 @@ func TestLongRun(t *testing.T) {
 // of erase counts within 2 % of those simulated, for workloads and seeds that
 // nothing was set by. Of that, 0.5 % is the sampling error of the simulation.
 func TestAgingHundredfold(t *testing.T) {
-	for _, gc := range []string{"greedy", "d-choice", "random"} {
-		for name, next := range map[string]func(*Device, uint64) func() uint32{
-			"uniform": uniform,
-			"90-10":   func(d *Device, seed uint64) func() uint32 { return hotCold(d, seed, 0.9, 0.1) },
-			"zipf":    zipf,
-		} {
-			t.Run(gc+"/"+name, func(t *testing.T) {
-				for seed := uint64(2001); seed <= 2005; seed++ {
-					cfg := plain(16384, 18204, 8)
-					cfg.GC, cfg.Seed = gc, seed
-					d := newDevice(t, cfg)
-					fill(t, d)
-					pick := next(d, seed)
-					volumes(t, d, 30, pick)
-					got, want, g := aged(t, d, pick, 4, 400)
-					require.LessOrEqual(t, g.Error, 0.02)
-					require.InEpsilon(t, want.Mean, got.Mean, 0.02)
-					require.InEpsilon(t, want.SD, got.SD, 0.02)
-				}
-			})
+	for _, allocation := range []string{"fifo", "youngest"} {
+		for _, gc := range []string{"greedy", "d-choice", "random"} {
+			for name, next := range map[string]func(*Device, uint64) func() uint32{
+				"uniform": uniform,
+				"90-10":   func(d *Device, seed uint64) func() uint32 { return hotCold(d, seed, 0.9, 0.1) },
+				"zipf":    zipf,
+			} {
+				t.Run(allocation+"/"+gc+"/"+name, func(t *testing.T) {
+					for seed := uint64(2001); seed <= 2005; seed++ {
+						cfg := plain(16384, 18204, 8)
+						cfg.GC, cfg.Seed, cfg.Allocation = gc, seed, allocation
+						if allocation == "youngest" { // of several
+							cfg.GCFree, cfg.BlocksPerPlane = 4, cfg.BlocksPerPlane+3
+						}
+						d := newDevice(t, cfg)
+						fill(t, d)
+						pick := next(d, seed)
+						volumes(t, d, 30, pick)
+						got, want, g := aged(t, d, pick, 4, 400)
+						require.LessOrEqual(t, g.Error, 0.02)
+						require.InEpsilon(t, want.Mean, got.Mean, 0.02)
+						require.InEpsilon(t, want.SD, got.SD, 0.02)
+					}
+				})
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package wearlevel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,12 +49,12 @@ func init() {
 		Run: lifetime,
 	})
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.aging", Version: 5,
+		Name: "wearlevel.aging", Version: 6,
 		Doc: "wear added at once against wear simulated, for the same number of writes from steady state on",
 		Params: []artifacts.Param{
 			{Name: "gc", Doc: "victim selection"},
 			{Name: "workload", Doc: "uniform; skew: 90 % of the writes to 10 % of the pages; or zipf, with exponent 0.99", Default: "uniform"},
-			{Name: "blocks", Doc: "logical blocks of 16 pages", Default: 16384},
+			{Name: "blocks", Doc: "logical blocks of 8 pages", Default: 16384},
 			{Name: "warm", Doc: "logical capacities written until the state is steady; 0: 1 if uniform, 30 otherwise", Default: 0},
 			{Name: "volumes", Doc: "logical capacities written from there", Default: 404},
 			{Name: "watched", Doc: "of these, simulated for watching; twice as many, and so on, while the error told is above 2 %", Default: 4},
@@ -322,7 +323,7 @@ func observeErases(env *artifacts.Env, d *emulator.Device) error {
 // error_told without it, writes_saved (all over simulated, from steady state on)
 // and the ratio of times taken.
 func aging(ctx context.Context, env *artifacts.Env) error {
-	const pages = 16 // many small blocks: the error of a standard deviation is 1/sqrt(2 blocks)
+	const pages = 8 // many small blocks: the error of a standard deviation is 1/sqrt(2 blocks)
 	const tolerance = 0.02
 	logical, volumes, watched := env.Params["blocks"].(int), env.Params["volumes"].(int), env.Params["watched"].(int)
 	if watched < 1 || volumes <= watched {
@@ -344,28 +345,29 @@ func aging(ctx context.Context, env *artifacts.Env) error {
 	}
 	c := plain(logical, int(math.Round(float64(logical)/0.9)), pages, env.Params["seed"].(int))
 	c.GC = env.Params["gc"].(string)
-	start := func() (*work, func() uint32, error) {
-		d, err := emulator.New(c)
-		if err != nil {
-			return nil, nil, err
-		}
-		w := &work{ctx: ctx, env: env, d: d, of: float64((1 + warm + volumes) * d.Pages())}
-		next := pick(newRand(env.Params["seed"]), d.Pages())
-		return w, next, errors.Join(w.fill(), w.write(warm*d.Pages(), next))
-	}
-
-	w, next, err := start()
+	aged, err := emulator.New(c)
 	if err != nil {
 		return err
 	}
-	aged := w.d
+	w := &work{ctx: ctx, env: env, d: aged, of: float64((1 + warm + volumes) * aged.Pages())}
+	next := pick(newRand(env.Params["seed"]), aged.Pages())
+	if err := errors.Join(w.fill(), w.write(warm*aged.Pages(), next)); err != nil {
+		return err
+	}
+
 	began := time.Now()
 	a := emulator.NewAging(aged)
 	if err := w.write(watched*aged.Pages(), next); err != nil {
 		return err
 	}
+	// What Forward refuses it leaves as it was; the simulation goes on from here.
+	var seen bytes.Buffer
 	var g emulator.Growth
 	for {
+		seen.Reset()
+		if err := aged.Snapshot(&seen); err != nil {
+			return err
+		}
 		if g, err = a.Forward(uint64(volumes-watched)*uint64(aged.Pages()), tolerance); !errors.Is(err, emulator.ErrUnsure) || 2*watched >= volumes {
 			break
 		}
@@ -374,23 +376,23 @@ func aging(ctx context.Context, env *artifacts.Env) error {
 		}
 		watched *= 2
 	}
-	short := time.Since(began)
+	short := time.Since(began).Seconds()
 	if err := errors.Join(err, aged.Check()); err != nil {
 		return err
 	}
 
-	if w, next, err = start(); err != nil {
-		return err
-	}
 	began = time.Now()
-	if err := w.write(volumes*aged.Pages(), next); err != nil {
+	if w.d, err = emulator.Restore(&seen); err != nil {
 		return err
 	}
-	long := time.Since(began)
+	if err := w.write((volumes-watched)*w.d.Pages(), next); err != nil {
+		return err
+	}
+	long := time.Since(began).Seconds() * float64(volumes) / float64(volumes-watched)
 	got, want := aged.Report().Wear, w.d.Report().Wear
 	for metric, v := range map[string]float64{
 		"mean_error": math.Abs(got.Mean/want.Mean - 1), "sd_error": math.Abs(got.SD/want.SD - 1), "error_told": g.Error, "erase_mean": want.Mean, "erase_sd": want.SD,
-		"writes_saved": float64(volumes) / float64(watched), "speedup": long.Seconds() / short.Seconds(),
+		"writes_saved": float64(volumes) / float64(watched), "speedup": long / short,
 	} {
 		if err := env.Observe(checks.Observation{Metric: metric, Value: v, Unit: "1"}); err != nil {
 			return err
