@@ -18,7 +18,7 @@ func cost(ctx context.Context, env *artifacts.Env) error {
 		return err
 	}
 	env.Progress(0, 0, "recording a log to train on")
-	study, err := p.study(uint64(intParam(env, "seed")), 20_000)
+	study, err := p.study(uint64(intParam(env, "seed")), 20_000, deviceConfig())
 	if err != nil {
 		return err
 	}

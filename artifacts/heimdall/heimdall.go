@@ -16,17 +16,19 @@ import (
 func init() {
 	pairParam := artifacts.Param{Name: "pair", Doc: "pair of imitated traces, A to F", Default: "A"}
 	seedParam := artifacts.Param{Name: "seed", Doc: "of workload, devices and models", Default: 1}
+	load := artifacts.Param{Name: "load", Doc: "factor on the rate of both clients", Default: 1.0}
+	device := artifacts.Param{Name: "device", Doc: "emulator properties over those of the devices, in YAML: {suspend_lat: 20000}", Default: ""}
 	ios := artifacts.Param{Name: "ios", Doc: "requests of the heavy client; the first half trains, the second is measured", Default: 100_000}
 	folder := artifacts.Param{Name: "folder", Doc: "folder of recorded logs (.trace), for pair recorded; they are not part of this program", Default: ""}
 	for _, b := range []artifacts.Builtin{
 		{Name: "heimdall.ladder", Doc: "accuracy of the pipeline step by step, from LinnOS to Heimdall, as published and honestly",
-			Params: []artifacts.Param{pairParam, seedParam, ios, folder}, Run: ladder},
+			Params: []artifacts.Param{pairParam, seedParam, ios, load, device, folder}, Run: ladder},
 		{Name: "heimdall.models", Doc: "accuracy of all models, as published and honestly",
-			Params: []artifacts.Param{pairParam, seedParam, ios, folder}, Run: models},
+			Params: []artifacts.Param{pairParam, seedParam, ios, load, device, folder}, Run: models},
 		{Name: "heimdall.joint", Doc: "accuracy and rate of one decision for groups of reads",
-			Params: []artifacts.Param{pairParam, seedParam, ios, folder, {Name: "groups", Doc: "reads a decision is for", Default: []int{1, 3, 5, 7, 9}}}, Run: joint},
+			Params: []artifacts.Param{pairParam, seedParam, ios, load, device, folder, {Name: "groups", Doc: "reads a decision is for", Default: []int{1, 3, 5, 7, 9}}}, Run: joint},
 		{Name: "heimdall.replay", Doc: "read latencies of every admission policy on a pair of emulated devices",
-			Params: []artifacts.Param{pairParam, seedParam, ios,
+			Params: []artifacts.Param{pairParam, seedParam, ios, load, device,
 				{Name: "policies", Doc: "policies to replay", Default: replay.PolicyNames()},
 				{Name: "writes", Doc: "both: writes go to both replicas; primary: to the client's own", Default: "primary"},
 				{Name: "workers", Doc: "requests a client has under way at most; 0: any number", Default: 0}}, Run: replayPair},
@@ -36,7 +38,7 @@ func init() {
 				{Name: "ios", Doc: "requests a minute", Default: 20_000}}, Run: drift},
 		{Name: "heimdall.published", Doc: "what the paper's and an independent re-run's own figures say of each other: arithmetic, no measurement", Run: published},
 	} {
-		b.Version = 2
+		b.Version = 3
 		artifacts.Register(b)
 	}
 }
@@ -77,17 +79,12 @@ type namedLog struct {
 // logs is that of a pair's heavily used device under the baseline, or the
 // recorded ones.
 func logs(ctx context.Context, env *artifacts.Env) ([]namedLog, error) {
-	seed, pair := env.Params["seed"].(int), env.Params["pair"].(string)
+	pair := env.Params["pair"].(string)
 	if pair == "recorded" {
 		return recordedLogs(env)
 	}
-	ios := env.Params["ios"].(int)
-	p, err := findPair(pair)
-	if err != nil {
-		return nil, err
-	}
 	env.Progress(0, 0, "recording logs of pair "+pair)
-	s, err := p.study(uint64(seed), ios)
+	s, err := study(env)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package heimdall
 
 import (
 	"context"
+	"errors"
 
 	"reprise/artifacts"
 	"reprise/policies/admission"
@@ -129,7 +130,7 @@ func undigitised(s *admission.Samples) *admission.Samples {
 }
 
 // models compares all models: view published, unfiltered, causal and honest, as
-// admission.Evaluation has them.
+// admission.Evaluation has them. What their labels call slow it observes too.
 func models(ctx context.Context, env *artifacts.Env) error {
 	all, err := logs(ctx, env)
 	if err != nil {
@@ -144,15 +145,42 @@ func models(ctx context.Context, env *artifacts.Env) error {
 				continue
 			}
 			e, _, err := admission.Evaluate(ctx, l.log, r, admission.Fixed, uint64(intParam(env, "seed")))
+			if errors.Is(err, admission.ErrOneKind) {
+				continue // a cutoff can lie below every read
+			}
 			if err != nil {
 				return err
 			}
+			o.labelled(r, l)
 			for view, m := range map[string]admission.Metrics{"published": e.Published, "unfiltered": e.Unfiltered, "causal": e.Causal, "honest": e.Honest} {
 				o.metrics(m, "model", r.Name, "log", l.name, "counted", view)
 			}
 		}
 	}
 	return o.err
+}
+
+// labelled observes, of what a recipe's labels call slow and of the other reads,
+// read_share and read_latency_mean (us).
+func (o *observer) labelled(r admission.Recipe, l namedLog) {
+	slow, _ := r.Periods(l.log, l.log.Len()/2, admission.Fixed)
+	var reads, sum [2]float64
+	for i, read := range l.log.Read {
+		if read {
+			k := 0
+			if slow[i] {
+				k = 1
+			}
+			reads[k]++
+			sum[k] += float64(l.log.Latency[i])
+		}
+	}
+	for k, kind := range []string{"fast", "slow"} {
+		o.see("read_share", reads[k]/(reads[0]+reads[1]), "1", "model", r.Name, "log", l.name, "labelled", kind)
+		if reads[k] > 0 {
+			o.see("read_latency_mean", sum[k]/reads[k], "us", "model", r.Name, "log", l.name, "labelled", kind)
+		}
+	}
 }
 
 // learnable says that both halves of a log have reads of both kinds.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"reprise/artifacts"
 	"reprise/emulator"
 	"reprise/policies/admission/replay"
 	"reprise/traces"
@@ -28,18 +29,23 @@ type stream struct {
 	reads   float64 // 0: the profile's own
 }
 
+// Loads follow one rule: at them the baseline's mean read latency, over both
+// clients, is that of the pair in the authors' own table (published6), as the
+// mean of E3's second halves at the local profile's length under ten seeds, 11
+// to 20, that no experiment uses. Light to heavy stays as it was chosen, so that
+// a pair has one load to set. No other policy was looked at.
 var pairs = []pair{
-	{"A", stream{"alibaba", 0.017, 1, 0}, stream{"tencent", 0.049, 1, 0}},
-	{"B", stream{"msr-hm_0", 0.017, 2, 0.4}, stream{"msr-src1_0", 0.049, 2, 0.4}},
-	{"C", stream{"alibaba", 0.017, 1, 0}, stream{"msr-src1_0", 0.049, 2, 0.4}},
-	{"D", stream{"alibaba", 0.017, 1, 0}, stream{"alibaba", 0.063, 4, 0}},
-	{"E", stream{"tencent", 0.014, 1, 0}, stream{"alibaba", 0.042, 1, 0}},
-	{"F", stream{"tencent", 0.014, 1, 0}, stream{"alibaba", 0.056, 2, 0}},
+	{"A", stream{"alibaba", 0.0081, 1, 0}, stream{"tencent", 0.0233, 1, 0}},
+	{"B", stream{"msr-hm_0", 0.0151, 2, 0.4}, stream{"msr-src1_0", 0.0434, 2, 0.4}},
+	{"C", stream{"alibaba", 0.0111, 1, 0}, stream{"msr-src1_0", 0.0319, 2, 0.4}},
+	{"D", stream{"alibaba", 0.0291, 1, 0}, stream{"alibaba", 0.108, 4, 0}},
+	{"E", stream{"tencent", 0.0073, 1, 0}, stream{"alibaba", 0.0218, 1, 0}},
+	{"F", stream{"tencent", 0.0127, 1, 0}, stream{"alibaba", 0.0506, 2, 0}},
 }
 
 // sustained is how many pages a second the device of deviceConfig writes at
 // random in steady state; a test measures it.
-const sustained = 15_000
+const sustained = 43_000
 
 func findPair(name string) (pair, error) {
 	var names []string
@@ -86,14 +92,32 @@ func deviceConfig() emulator.Config {
 	c.Channels, c.LUNsPerChannel, c.PlanesPerLUN = 8, 4, 1
 	c.PagesPerBlock, c.BlocksPerPlane = 32, 416
 	c.Suspend, c.GCPace, c.GCFree, c.OverProvision = 0, "incremental", 6, 28
-	c.Buffer, c.Scheduling = 512, "in-order"
+	c.Buffer = 512
 	c.Leveling = "threshold"
 	return c
 }
 
-// study makes a pair's traces, the heavy one of ios requests, and the machine
-// that they are replayed on.
-func (p pair) study(seed uint64, ios int) (*replay.Study, error) {
+// study is that of an experiment's parameters: a pair's traces, the heavy one
+// of ios requests, and the machine that they are replayed on.
+func study(env *artifacts.Env) (*replay.Study, error) {
+	p, err := findPair(env.Params["pair"].(string))
+	if err != nil {
+		return nil, err
+	}
+	load := env.Params["load"].(float64)
+	if !(load > 0 && load <= 1000) {
+		return nil, fmt.Errorf("load %v: want a factor above 0, up to 1000", load)
+	}
+	p.light.load *= load
+	p.heavy.load *= load
+	device, err := emulator.LoadConfig(strings.NewReader(env.Params["device"].(string)), deviceConfig())
+	if err != nil {
+		return nil, fmt.Errorf("device: %w", err)
+	}
+	return p.study(uint64(intParam(env, "seed")), intParam(env, "ios"), device)
+}
+
+func (p pair) study(seed uint64, ios int, device emulator.Config) (*replay.Study, error) {
 	light, err := p.light.requests(2*seed, ios)
 	if err != nil {
 		return nil, err
@@ -102,5 +126,5 @@ func (p pair) study(seed uint64, ios int) (*replay.Study, error) {
 	if err != nil {
 		return nil, err
 	}
-	return replay.NewStudy(seed, replay.Emulated{Device: deviceConfig()}, light, heavy)
+	return replay.NewStudy(seed, replay.Emulated{Device: device}, light, heavy)
 }

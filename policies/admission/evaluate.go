@@ -42,16 +42,14 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 	e := Evaluation{Model: r.Name, Compat: compat, Seed: seed}
 	r.Training.Seed, r.Growing.Seed = seed, seed
 	half := l.Len() / 2
-	t := l.Slice(0, half).ThresholdsFor(compat)
-	periods := l.Label(t, compat)
-	rows := periods.Filter().Rows
-	s, err := Extract(l, periods.Slow, r.Inputs)
+	slow, rows := r.Periods(l, half, compat)
+	s, err := Extract(l, slow, r.Inputs)
 	if err != nil {
 		return e, nil, err
 	}
 	own := s
 	if r.Cutoff {
-		own = s.Relabel(l.LabelCutoff(t).Slow)
+		own = s.Relabel(l.LabelCutoff(l.Slice(0, half).ThresholdsFor(compat)).Slow)
 	}
 	at := s.rowAt(half)
 	train, test := own.Slice(0, at), s.Slice(at, s.Len())
@@ -71,7 +69,7 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 	case r.Cutoff:
 		e.Published, e.Unfiltered = Measure(scores, own.Slow[at:]), e.Honest
 	case r.Inputs == HeimdallInputs:
-		err = e.publish(ctx, l, r, periods, rows, half)
+		err = e.publish(ctx, l, r, slow, rows, half)
 	default:
 		e.Published, e.Unfiltered = e.Causal, e.Honest
 	}
@@ -79,7 +77,7 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 }
 
 // publish fills in what the published way of counting gives.
-func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, periods *Labels, rows []int32, half int) error {
+func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, slow []bool, rows []int32, half int) error {
 	every := make([]int32, l.Len())
 	for i := range every {
 		every[i] = int32(i)
@@ -89,12 +87,12 @@ func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, periods *Lab
 		if r.Hidden != nil {
 			r.Training.Rate, r.Training.Patience = 1e-4, 0
 		}
-		periods = l.Label(l.Thresholds(), Artifact)
-		kept := ExtractPublished(l, periods.Slow, periods.Filter().Rows, Artifact)
+		slow, rows = r.Periods(l, l.Len(), Artifact)
+		kept := ExtractPublished(l, slow, rows, Artifact)
 		first, second := halves(kept.Len(), e.Seed)
 		train, filtered = kept.Pick(first), kept.Pick(second)
 	} else {
-		kept := ExtractPublished(l, periods.Slow, rows, e.Compat)
+		kept := ExtractPublished(l, slow, rows, e.Compat)
 		at := kept.rowAt(half)
 		train, filtered = kept.Slice(0, at), kept.Slice(at, kept.Len())
 	}
@@ -103,7 +101,7 @@ func (e *Evaluation) publish(ctx context.Context, l *Log, r Recipe, periods *Lab
 		return err
 	}
 	e.Published = Measure(m.Scores(filtered), filtered.Slow)
-	all := ExtractPublished(l, periods.Slow, every, e.Compat)
+	all := ExtractPublished(l, slow, every, e.Compat)
 	trained := map[int32]bool{}
 	for _, row := range train.Row {
 		trained[row] = true

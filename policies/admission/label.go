@@ -149,3 +149,48 @@ func (b *Labels) CountIn(rows []int32) (slow int) {
 	}
 	return slow
 }
+
+// Periods labels the slow periods of a log as a recipe wants them, with the
+// thresholds of its first known requests, and gives the rows that the noise
+// filter leaves.
+//
+// Over reads alone writes are as if they were not there: a device that takes
+// them into a buffer at once has thresholds among its writes' latencies and a
+// median throughput that no read reaches, and hardly a read is fast then.
+// Writes are all kept, and fast.
+func (r Recipe) Periods(l *Log, known int, compat Compat) (slow []bool, rows []int32) {
+	if !r.Reads {
+		labels := l.Label(l.Slice(0, known).ThresholdsFor(compat), compat)
+		return labels.Slow, labels.Filter().Rows
+	}
+	var reads []int32
+	knownReads := 0
+	for i, read := range l.Read {
+		if read {
+			reads = append(reads, int32(i))
+			if i < known {
+				knownReads++
+			}
+		}
+	}
+	alone := l.pick(reads)
+	labels := alone.Label(alone.Slice(0, knownReads).ThresholdsFor(compat), compat)
+	slow = make([]bool, l.Len())
+	for i, s := range labels.Slow {
+		slow[reads[i]] = s
+	}
+	left := labels.Filter().Rows
+	at, kept := 0, 0 // among reads, among those left
+	for i, read := range l.Read {
+		if read {
+			keep := kept < len(left) && left[kept] == int32(at)
+			at++
+			if !keep {
+				continue
+			}
+			kept++
+		}
+		rows = append(rows, int32(i))
+	}
+	return slow, rows
+}

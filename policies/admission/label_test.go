@@ -365,3 +365,54 @@ func TestIntrosort(t *testing.T) {
 	heapsort(rows, func(a, b int32) bool { return a > b })
 	require.Equal(t, []int32{4, 3, 2, 1, 0}, rows)
 }
+
+// Buffered writes draw the thresholds to themselves; labelled over reads alone
+// the stall is what is slow.
+func TestPeriodsOverReads(t *testing.T) {
+	l := &Log{}
+	stalled := func(i int) bool { return i%1000 >= 950 }
+	for i := range 10_000 {
+		switch {
+		case i%3 != 0:
+			l.Append(int64(i)*100_000, 8, 16384, false)
+		case stalled(i):
+			l.Append(int64(i)*100_000, 3000, 4096, true)
+		default:
+			l.Append(int64(i)*100_000, 45, 4096, true)
+		}
+	}
+	all, err := RecipeNamed("heimdall")
+	require.NoError(t, err)
+	alone, err := RecipeNamed("heimdall-reads")
+	require.NoError(t, err)
+	share := func(slow []bool) float64 {
+		marked, reads := 0, 0
+		for i, read := range l.Read {
+			if read {
+				reads++
+				if slow[i] {
+					marked++
+				}
+			}
+		}
+		return float64(marked) / float64(reads)
+	}
+	slow, _ := all.Periods(l, l.Len(), Fixed)
+	require.Greater(t, share(slow), 0.9)
+	slow, rows := alone.Periods(l, l.Len(), Fixed)
+	for i, s := range slow {
+		require.Equal(t, l.Read[i] && stalled(i), s, i)
+	}
+	require.Len(t, rows, l.Len(), "nothing here is noise")
+
+	reads := &Log{}
+	for i, read := range l.Read {
+		if read {
+			reads.Append(l.Submit[i], l.Latency[i], l.Size[i], true)
+		}
+	}
+	slow, rows = all.Periods(reads, reads.Len()/2, Fixed)
+	slowAlone, rowsAlone := alone.Periods(reads, reads.Len()/2, Fixed)
+	require.Equal(t, slow, slowAlone)
+	require.Equal(t, rows, rowsAlone)
+}

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -17,6 +18,7 @@ type Recipe struct {
 	Training Training // of the network
 	Growing  Growing  // of trees, in place of a network where Trees > 0
 	Cutoff   bool     // trained on LinnOS's labels, unfiltered
+	Reads    bool     // periods are labelled over reads alone
 	Balance  bool     // the threshold is moved to the best balanced accuracy on the holdout
 }
 
@@ -38,6 +40,8 @@ func Recipes() []Recipe {
 			Inputs: HeimdallInputs, Growing: Growing{Trees: 40, Depth: 4, Leaf: 50, Boost: 0.2}},
 		{Name: "heimdall", Doc: "Heimdall (EuroSys '25): 11-128-16-1, min-max, cross entropy",
 			Inputs: HeimdallInputs, Scaling: MinMax, Hidden: []int{128, 16}, Training: adam},
+		{Name: "heimdall-reads", Doc: "Heimdall's network, its slow periods labelled over reads alone",
+			Inputs: HeimdallInputs, Scaling: MinMax, Hidden: []int{128, 16}, Training: adam, Reads: true},
 		{Name: "extended", Doc: "ours: Heimdall's network on 16 features in logarithms, the threshold balanced on a holdout",
 			Inputs: ExtendedInputs, Scaling: Logarithm, Clip: true, Hidden: []int{128, 16}, Training: ours, Balance: true},
 	}
@@ -68,6 +72,9 @@ type Model struct {
 	Trained   Trained
 }
 
+// ErrOneKind: all samples are slow, or none is.
+var ErrOneKind = errors.New("there is nothing to tell apart")
+
 // Train makes a model of samples. What is held out for validation are the last
 // of them.
 func Train(ctx context.Context, r Recipe, s *Samples) (*Model, error) {
@@ -76,7 +83,7 @@ func Train(ctx context.Context, r Recipe, s *Samples) (*Model, error) {
 		return nil, fmt.Errorf("train %s: no samples", r.Name)
 	}
 	if !s.Mixed() {
-		return nil, fmt.Errorf("train %s: all %d samples are of one kind: there is nothing to tell apart", r.Name, s.Len())
+		return nil, fmt.Errorf("train %s: %w: all %d samples are of one kind", r.Name, ErrOneKind, s.Len())
 	}
 	var err error
 	if r.Growing.Trees > 0 {

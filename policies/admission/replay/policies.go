@@ -20,6 +20,15 @@ func Baseline() Policy { return baseline{} }
 func (baseline) Name() string                 { return "baseline" }
 func (baseline) Route(_ *Host, r Read) Choice { return Choice{Device: r.Client} }
 
+type always struct{}
+
+// Peer reads from the primary's peer, always: what moving is worth where nothing
+// is known. No artifact has it.
+func Peer() Policy { return always{} }
+
+func (always) Name() string                 { return "peer" }
+func (always) Route(h *Host, r Read) Choice { return Choice{Device: peer(h, r)} }
+
 type random struct{ rng *rand.Rand }
 
 // Random sends 49 % of reads to the peer, as the published code's

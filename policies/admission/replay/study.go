@@ -180,11 +180,11 @@ func (s *Study) Record(ctx context.Context) ([]*admission.Log, error) {
 // PolicyNames are the policies a Study knows, in the order of its tables.
 // hedging and its combinations wait for the 98th percentile of a client's
 // baseline latencies, as the published runs do, hedging-p95 for the 95th.
-// extended is this program's own model.
+// heimdall-reads and extended are this program's own.
 func PolicyNames() []string {
 	return []string{
-		"baseline", "random", "round-robin", "shortest-queue", "hedging", "hedging-p95", "c3", "ams", "heron",
-		"linnos", "linnos-hedging", "heimdall", "heimdall-hedging", "heimdall-joint3", "extended", "oracle",
+		"baseline", "peer", "random", "round-robin", "shortest-queue", "hedging", "hedging-p95", "c3", "ams", "heron",
+		"linnos", "linnos-hedging", "heimdall", "heimdall-hedging", "heimdall-joint3", "heimdall-reads", "extended", "oracle",
 	}
 }
 
@@ -247,6 +247,8 @@ func (s *Study) policy(ctx context.Context, name string, devices []Device) (Poli
 	switch name {
 	case "baseline":
 		return Baseline(), nil
+	case "peer":
+		return Peer(), nil
 	case "random":
 		return Random(s.Seed), nil
 	case "round-robin":
@@ -298,13 +300,11 @@ func (s *Study) learned(ctx context.Context, name, recipe string, group int) (Po
 // else. A log whose reads are all of one kind teaches nothing: the model is nil
 // then, and the device keeps its reads.
 func Teach(ctx context.Context, l *admission.Log, r admission.Recipe, group int, seed uint64) (*admission.Model, error) {
-	t := l.Thresholds()
-	labels := l.Label(t, admission.Fixed)
-	rows := labels.Filter().Rows
+	slow, rows := r.Periods(l, l.Len(), admission.Fixed)
 	if r.Cutoff {
-		labels = l.LabelCutoff(t)
+		slow = l.LabelCutoff(l.Thresholds()).Slow
 	}
-	s, err := admission.Extract(l, labels.Slow, r.Inputs)
+	s, err := admission.Extract(l, slow, r.Inputs)
 	if err != nil {
 		return nil, err
 	}
