@@ -19,8 +19,14 @@ var clockproSpec = Spec{
 // clockpro has all objects on the ring of root 1, in the order in which the
 // hands pass them: along prev, from older to newer. New ones enter just behind
 // hand hot. node.freq is the reference bit; node.list tells hot from cold.
+//
+// Hand cold would pass many hot objects and ghosts for each one that it is for,
+// the resident cold ones. These stand in two queues as well, in the order of the
+// ring: ahead has those from hand cold on to hand hot, beyond those from hand hot
+// on to hand cold. That takes 4 to 8 bytes for each of them.
 type clockpro struct {
 	store
+	ahead, beyond handles
 	// The hands: the object each is to look at next, or the root.
 	hot, cold, test Handle
 	hotSize         int64
@@ -77,6 +83,7 @@ func (p *clockpro) Insert(k Key, size uint32, origin Origin) Handle {
 	} else {
 		p.nodes[h].list, p.nodes[h].flag = listCold, p.nodes[h].flag|flagTest
 		p.place(h)
+		p.queue(h)
 	}
 	p.balance()
 	return h
@@ -90,6 +97,28 @@ func (p *clockpro) place(h Handle) {
 	n.prev, n.next = at, p.nodes[at].next
 	p.nodes[n.next].prev = h
 	p.nodes[at].next = h
+}
+
+// queue puts a cold object that is just behind hand hot in a queue.
+func (p *clockpro) queue(h Handle) {
+	if p.cold == p.hot {
+		p.allAhead()
+	}
+	p.ahead.push(h)
+}
+
+// Where the hands meet, all cold objects are ahead or all beyond, as one likes.
+
+func (p *clockpro) allAhead() {
+	if p.ahead.n == 0 {
+		p.ahead, p.beyond = p.beyond, p.ahead
+	}
+}
+
+func (p *clockpro) allBeyond() {
+	if p.beyond.n == 0 {
+		p.ahead, p.beyond = p.beyond, p.ahead
+	}
 }
 
 func (p *clockpro) turnHot(h Handle) {
@@ -119,23 +148,31 @@ func (p *clockpro) drop(h Handle) {
 		p.ghostSize -= int64(p.sizeOf(h))
 	case n.list == listHot:
 		p.hotSize -= int64(p.sizeOf(h))
+	default:
+		p.unqueue(h)
 	}
 	p.take(h)
 	p.forget(h)
 }
 
+// unqueue takes a resident cold object out of the queue that it is in.
+func (p *clockpro) unqueue(h Handle) {
+	if !p.ahead.drop(h) {
+		p.beyond.drop(h)
+	}
+}
+
 // runCold turns hand cold until it has taken one object out.
 func (p *clockpro) runCold() {
 	for {
-		h := p.cold
-		n := &p.nodes[h]
-		p.cold = n.prev
-		if h == 1 || n.list != listCold || n.flag&flagGhost != 0 {
-			if p.hotSize == p.occupied {
-				p.runHot() // nothing is cold
-			}
+		p.allAhead() // if none is before hand hot
+		if p.ahead.n == 0 {
+			p.runHot() // nothing is cold
 			continue
 		}
+		h := p.ahead.pop()
+		n := &p.nodes[h]
+		p.cold = n.prev
 		if n.freq != 0 {
 			n.freq = 0
 			p.take(h)
@@ -146,6 +183,7 @@ func (p *clockpro) runCold() {
 			} else {
 				n.flag |= flagTest
 				p.place(h)
+				p.queue(h)
 			}
 			continue
 		}
@@ -157,7 +195,8 @@ func (p *clockpro) runCold() {
 				p.runTest()
 			}
 		} else {
-			p.drop(h)
+			p.take(h)
+			p.forget(h)
 		}
 		p.report(v)
 		return
@@ -176,17 +215,24 @@ func (p *clockpro) balance() {
 func (p *clockpro) runHot() {
 	for {
 		h := p.hot
+		if h == p.cold {
+			p.allBeyond()
+		}
 		n := &p.nodes[h]
 		p.hot = n.prev
 		switch {
 		case h == 1:
 		case n.list == listCold:
+			if n.flag&flagGhost == 0 {
+				p.ahead.push(p.beyond.pop())
+			}
 			p.endTest(h)
 		case n.freq != 0:
 			n.freq = 0
 		default:
 			n.list = listCold
 			p.hotSize -= int64(p.sizeOf(h))
+			p.queue(h)
 			return
 		}
 	}
@@ -222,14 +268,97 @@ func (p *clockpro) endTest(h Handle) {
 
 func (p *clockpro) Remove(h Handle) { p.drop(h) }
 
-// Demote makes h cold, unused and out of its test period, under hand cold.
+// Demote makes h cold, unused and out of its test period, and the next that hand
+// cold is to look at.
 func (p *clockpro) Demote(h Handle) {
 	n := &p.nodes[h]
 	if n.list == listHot {
 		p.hotSize -= int64(p.sizeOf(h))
 		n.list = listCold
+	} else {
+		p.unqueue(h)
 	}
 	n.flag &^= flagTest
 	n.freq = 0
+	p.take(h)
+	// Older than what the hand points at.
+	n.prev, n.next = p.cold, p.nodes[p.cold].next
+	p.nodes[n.next].prev = h
+	p.nodes[p.cold].next = h
+	if p.hot == p.cold {
+		p.allBeyond()
+	}
 	p.cold = h
+	p.ahead.pushFront(h)
+}
+
+// handles is a queue of handles, a ring. Its room is twice its length at most,
+// while that is not small.
+type handles struct {
+	ring    []Handle
+	from, n int
+}
+
+// at gives the place of the i-th.
+func (q *handles) at(i int) *Handle {
+	if i += q.from; i >= len(q.ring) {
+		i -= len(q.ring)
+	}
+	return &q.ring[i]
+}
+
+func (q *handles) push(h Handle) {
+	q.grow()
+	*q.at(q.n) = h
+	q.n++
+}
+
+func (q *handles) pushFront(h Handle) {
+	q.grow()
+	if q.from--; q.from < 0 {
+		q.from = len(q.ring) - 1
+	}
+	q.n++
+	q.ring[q.from] = h
+}
+
+func (q *handles) pop() Handle {
+	h := q.ring[q.from]
+	if q.from++; q.from == len(q.ring) {
+		q.from = 0
+	}
+	q.n--
+	if len(q.ring) > 64 && q.n < len(q.ring)/2 {
+		q.resize()
+	}
+	return h
+}
+
+// drop takes h out wherever it is, and says whether it was there.
+func (q *handles) drop(h Handle) bool {
+	for i := range q.n {
+		if *q.at(i) != h {
+			continue
+		}
+		for ; i+1 < q.n; i++ {
+			*q.at(i) = *q.at(i + 1)
+		}
+		q.n--
+		return true
+	}
+	return false
+}
+
+func (q *handles) grow() {
+	if q.n == len(q.ring) {
+		q.resize()
+	}
+}
+
+func (q *handles) resize() {
+	ring := make([]Handle, q.n+q.n/4+16)
+	for i := range q.n {
+		ring[i] = *q.at(i)
+	}
+	q.ring, q.from = ring, 0
 }
