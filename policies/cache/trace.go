@@ -136,11 +136,17 @@ func (t *Trace) size(i int) uint32 {
 func (t *Trace) countFootprint() Footprint {
 	var f Footprint
 	seen := newIDSet(len(t.ids) / 4)
-	for i, id := range t.ids {
-		if seen.add(id) {
-			f.Objects++
-			f.Bytes += int64(t.size(i))
+	if t.sizes == nil {
+		for _, id := range t.ids {
+			f.Objects += int64(seen.enter(id))
 		}
+		f.Bytes = f.Objects
+		return f
+	}
+	for i, id := range t.ids {
+		n := int64(seen.enter(id))
+		f.Objects += n
+		f.Bytes += n * int64(t.sizes[i])
 	}
 	return f
 }
@@ -159,38 +165,49 @@ func newIDSet(expected int) *idSet {
 }
 
 // add puts an id in, and says whether it is new.
-func (m *idSet) add(id uint64) bool {
+func (m *idSet) add(id uint64) bool { return m.enter(id) != 0 }
+
+// enter puts an id in. It gives 1 if it is new, else 0, without a branch, since
+// that cannot be predicted.
+func (m *idSet) enter(id uint64) uint64 {
 	if id == 0 {
 		was := m.zero
 		m.zero = true
-		return !was
+		if was {
+			return 0
+		}
+		return 1
 	}
-	i := m.place(id)
-	if m.slots[i] == id {
-		return false
-	}
+	i, empty := m.place(id)
 	m.slots[i] = id
-	if m.n++; 2*m.n > len(m.slots) {
+	if m.n += int(empty); 2*m.n > len(m.slots) {
 		old := m.slots
 		m.slots, m.shift = make([]uint64, 2*len(old)), m.shift-1
 		for _, id := range old {
 			if id != 0 {
-				m.slots[m.place(id)] = id
+				i, _ := m.place(id)
+				m.slots[i] = id
 			}
 		}
 	}
-	return true
+	return empty
 }
 
-func (m *idSet) place(id uint64) uint64 {
+// place finds an id or the empty slot, which it tells by 1, for it.
+func (m *idSet) place(id uint64) (i, empty uint64) {
 	hi, lo := bits.Mul64(id, 0xd6e8feb86659fd93)
-	i := ((hi ^ lo) * 0x9e3779b97f4a7c15) >> m.shift
-	for m.slots[i] != 0 && m.slots[i] != id {
+	i = ((hi ^ lo) * 0x9e3779b97f4a7c15) >> m.shift
+	for {
+		x := m.slots[i]
+		_, empty = bits.Sub64(x, 1, 0)
+		_, same := bits.Sub64(x^id, 1, 0)
+		if empty|same != 0 {
+			return i, empty
+		}
 		if i++; i == uint64(len(m.slots)) {
 			i = 0
 		}
 	}
-	return i
 }
 
 // findNext gives, for the request at i, the time (i+1 for the first at i) of
