@@ -1,5 +1,7 @@
 package cache
 
+import "math"
+
 // sampled is a store whose residents also stand in an array, in no order, so
 // that any of them can be drawn. The place of an object in it is kept in
 // node.next. T is what the policy keeps of an object.
@@ -153,15 +155,30 @@ func (p *hyperbolic) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		h := p.least(p.samples, func(c *slot[uses]) float64 {
-			return float64(c.data.n) / float64(max(p.now-c.data.born, 1))
-		})
+		h := p.victimOf()
 		p.leave(h)
 		p.evicted(h)
 	}
 	h := p.add(k, size, origin)
 	p.enter(h, uses{1, p.now})
 	return h
+}
+
+// victimOf draws objects, or looks at all where there are no more. It compares
+// uses per time without dividing.
+func (p *hyperbolic) victimOf() Handle {
+	best, n, age := None, uint64(1), uint64(0)
+	for i := range min(p.samples, len(p.slots)) {
+		if len(p.slots) > p.samples {
+			i = p.draw()
+		}
+		c := &p.slots[i]
+		itsN, itsAge := uint64(c.data.n), uint64(max(p.now-c.data.born, 1))
+		if itsN*age < n*itsAge {
+			best, n, age = c.h, itsN, itsAge
+		}
+	}
+	return best
 }
 
 // Demote takes all uses from h.
@@ -208,18 +225,32 @@ func (p *beladySize) Insert(k Key, size uint32, origin Origin) Handle {
 		return None
 	}
 	for p.occupied+int64(size) > p.capacity {
-		h := p.least(p.samples, func(c *slot[uint32]) float64 {
-			if c.data == never {
-				return -1e300
-			}
-			return -float64(p.sizeOf(c.h)) * float64(c.data-p.now)
-		})
+		h := p.victimOf()
 		p.leave(h)
 		p.evicted(h)
 	}
 	h := p.add(k, size, origin)
 	p.enter(h, p.next[p.now-1])
 	return h
+}
+
+// victimOf draws objects, or looks at all where there are no more.
+func (p *beladySize) victimOf() Handle {
+	best, most := None, uint64(0)
+	for i := range min(p.samples, len(p.slots)) {
+		if len(p.slots) > p.samples {
+			i = p.draw()
+		}
+		c := &p.slots[i]
+		room := uint64(c.data-p.now) * uint64(p.sizeOf(c.h))
+		if c.data == never {
+			room = math.MaxUint64
+		}
+		if best == None || room > most {
+			best, most = c.h, room
+		}
+	}
+	return best
 }
 
 // Demote has h as if it were never requested again.
