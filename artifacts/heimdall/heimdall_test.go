@@ -85,6 +85,22 @@ func TestRecordedLogs(t *testing.T) {
 	require.ErrorContains(t, err, "want one of A, B, C, D, E, F")
 }
 
+func TestWhatIf(t *testing.T) {
+	baseline := func(params map[string]any) float64 {
+		params["ios"], params["policies"] = 8000, []any{"baseline"}
+		seen, err := perform(t, "heimdall.replay", params)
+		require.NoError(t, err)
+		return values(seen, "read_latency_mean", "policy")["baseline"]
+	}
+	asIs := baseline(map[string]any{})
+	require.Greater(t, baseline(map[string]any{"load": 3.0}), asIs)
+	require.Less(t, baseline(map[string]any{"device": "{suspend_lat: 20000}"}), asIs/2, "reads that do not wait for erases")
+	_, err := perform(t, "heimdall.replay", map[string]any{"load": -1.0})
+	require.ErrorContains(t, err, "want a factor above 0")
+	_, err = perform(t, "heimdall.replay", map[string]any{"device": "{suspend: 1}"})
+	require.ErrorContains(t, err, "there is no property suspend")
+}
+
 func TestManifest(t *testing.T) {
 	m, findings, err := artifacts.EmbeddedManifest("heimdall")
 	require.NoError(t, err)
