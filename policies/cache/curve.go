@@ -167,11 +167,7 @@ func (s *stack) renumber() {
 // SHARDS, Waldspurger et al., FAST 2015. Replaying it through a cache of the
 // same share of the size estimates the miss ratio of any policy ("miniature
 // simulation", USENIX ATC 2017); Sampled.Estimate makes the results out.
-func (t *Trace) Sample(rate float64) *Sampled {
-	s := t.sample(uint64(rate * (1 << 32)))
-	s.Rate = rate // which the threshold has rounded
-	return s
-}
+func (t *Trace) Sample(rate float64) *Sampled { return t.sample(uint64(rate * (1 << 32))) }
 
 // SampleObjects is the sample of so many objects, or all where there are no
 // more: SHARDS of a fixed size. The paper lowers the rate as objects turn up, and
@@ -206,7 +202,7 @@ func samplePlace(id uint64) uint64 { return xxh64(id, 0x5348415244530001) >> 32 
 
 // sample takes the objects whose places are below a threshold of up to 2³².
 func (t *Trace) sample(threshold uint64) *Sampled {
-	s := &Sampled{Trace: &Trace{}, Rate: float64(threshold) / (1 << 32), requests: int64(t.Len()), bytes: t.bytes()}
+	s := &Sampled{Trace: &Trace{}, requests: int64(t.Len()), bytes: t.bytes()}
 	if t.sizes != nil {
 		s.Trace.sizes = []uint32{}
 	}
@@ -220,6 +216,11 @@ func (t *Trace) sample(threshold uint64) *Sampled {
 		}
 	}
 	s.Trace.ready()
+	if all := t.Footprint(); all.Objects > 0 {
+		got := s.Trace.Footprint()
+		s.Rate = float64(got.Objects) / float64(all.Objects)
+		s.byteRate = float64(got.Bytes) / float64(all.Bytes)
+	}
 	return s
 }
 
@@ -236,36 +237,35 @@ func (t *Trace) bytes() (n int64) {
 // Sampled is a sample of a trace.
 type Sampled struct {
 	Trace *Trace
-	// Rate is the share of objects that it has.
+	// Rate is the share of the objects that it has. The paper takes the hash's
+	// threshold for it; what was counted errs less, by the error of the number of
+	// objects, which is one in the root of those sampled and the same for all sizes.
 	Rate     float64
-	requests int64 // of the whole trace
+	byteRate float64 // of their bytes
+	requests int64   // of the whole trace
 	bytes    int64
 }
 
 // Size is the capacity in the sample that stands for one in the trace.
-func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.Rate + 0.5) }
+func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.byteRate + 0.5) }
 
 // Estimate turns a result of the sample, of a cache that stands for one of size
 // full, into one of the trace. What the sample has of requests above or below
 // its rate is taken to be hits, since it is popular objects that make the
 // difference (SHARDS-adj).
 func (s *Sampled) Estimate(r Result, full int64) Result {
-	scale := func(sampled, all int64) int64 {
-		if s.Rate >= 1 {
-			return sampled
-		}
-		expected := float64(all) * s.Rate
-		if expected == 0 {
+	scale := func(sampled int64, rate float64, all int64) int64 {
+		if rate == 0 {
 			return 0
 		}
-		return min(int64(float64(sampled)/expected*float64(all)+0.5), all)
+		return min(int64(float64(sampled)/rate+0.5), all)
 	}
 	p := &r.Prefetching
 	for _, n := range []*int64{&p.Prefetched, &p.PrefetchedBytes, &p.PrefetchHits, &p.Late, &p.Wasted, &p.Spared, &p.Polluted, &p.TooEarly} {
-		*n = int64(float64(*n)/s.Rate + 0.5)
+		*n = scale(*n, s.Rate, math.MaxInt64)
 	}
-	r.Misses = scale(r.Misses, s.requests)
-	r.MissBytes = scale(r.MissBytes, s.bytes)
+	r.Misses = scale(r.Misses, s.Rate, s.requests)
+	r.MissBytes = scale(r.MissBytes, s.byteRate, s.bytes)
 	r.Size, r.Requests, r.ReqBytes = full, s.requests, s.bytes
 	return r
 }
