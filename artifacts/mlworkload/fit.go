@@ -15,16 +15,6 @@ import (
 	"reprise/policies/mlworkload/fit"
 )
 
-// sample gives the values of the variable that the parameters name.
-func sample(env *artifacts.Env) ([]float64, *rand.Rand, error) {
-	l, rng, err := load(env)
-	if err != nil {
-		return nil, nil, err
-	}
-	x, err := l.Sample(env.Params["variable"].(string), rng)
-	return x, rng, err
-}
-
 // halves gives n values to fit and n to hold out, fewer where there are not as
 // many.
 func halves(x []float64, n int, rng *rand.Rand) (fitted, held []float64) {
@@ -37,6 +27,65 @@ func halves(x []float64, n int, rng *rand.Rand) (fitted, held []float64) {
 func byTime(x []float64, n int, rng *rand.Rand) (fitted, held []float64) {
 	n = min(n, len(x)/2)
 	return pick(x[:len(x)/2], n, rng), pick(x[len(x)/2:], n, rng)
+}
+
+// pythonSeed starts the draw of the values that another program fitted. It did
+// not say which they were; they were found by trying (docs/artifacts/mlworkload.md).
+const pythonSeed = 1
+
+// asPython gives the n values that Python's random.sample draws from those that
+// the log records, ties and all but in rounded-gap, and n of the rest to hold
+// out.
+func asPython(l *mlworkload.Log, variable string, n int, rng *rand.Rand) (fitted, held []float64, err error) {
+	x, err := l.Recorded(variable)
+	if err != nil {
+		return nil, nil, err
+	}
+	if variable == "rounded-gap" {
+		x = mlworkload.Jitter(x, mlworkload.Tick(x), rng)
+	}
+	n = min(n, len(x)/2)
+	drawn, err := mlworkload.PythonSample(pythonSeed, len(x), n)
+	if err != nil {
+		return nil, nil, err
+	}
+	taken := make([]bool, len(x))
+	for _, at := range drawn {
+		taken[at] = true
+		fitted = append(fitted, x[at])
+	}
+	var rest []float64
+	for at, value := range x {
+		if !taken[at] {
+			rest = append(rest, value)
+		}
+	}
+	return fitted, pick(rest, n, rng), nil
+}
+
+// divided gives the values of the variable that the parameters name, those to
+// fit and those to hold out.
+func divided(env *artifacts.Env) (fitted, held []float64, err error) {
+	l, rng, err := load(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	variable, n := env.Params["variable"].(string), env.Params["n"].(int)
+	x, err := l.Sample(variable, rng)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch split := env.Params["split"].(string); split {
+	case "random":
+		fitted, held = halves(x, n, rng)
+	case "time":
+		fitted, held = byTime(x, n, rng)
+	case "python":
+		fitted, held, err = asPython(l, variable, n, rng)
+	default:
+		err = fmt.Errorf("split %q: want random, time or python", split)
+	}
+	return fitted, held, err
 }
 
 // chosen looks up the families that a parameter names.
@@ -53,25 +102,17 @@ func chosen(env *artifacts.Env) ([]fit.Family, error) {
 }
 
 // fits observes, by family, ks, wasserstein and log_wasserstein on the values
-// fitted (of: fit) and held out (of: held), log_likelihood a value held out, bic
-// over that of the best family, and each parameter.
+// fitted (of: fit) and held out (of: held), log_likelihood a value held out,
+// fitted_log_likelihood of all values fitted, bic over that of the best family,
+// and each parameter.
 func fits(ctx context.Context, env *artifacts.Env) error {
-	x, rng, err := sample(env)
+	fitted, held, err := divided(env)
 	if err != nil {
 		return err
 	}
 	list, err := chosen(env)
 	if err != nil {
 		return err
-	}
-	var fitted, held []float64
-	switch split := env.Params["split"].(string); split {
-	case "random":
-		fitted, held = halves(x, env.Params["n"].(int), rng)
-	case "time":
-		fitted, held = byTime(x, env.Params["n"].(int), rng)
-	default:
-		return fmt.Errorf("split %q: want random or time", split)
 	}
 	observe := observer(env)
 	errs := []error{observe("n", float64(len(fitted)), "1")}
@@ -97,7 +138,8 @@ func fits(ctx context.Context, env *artifacts.Env) error {
 				observe("wasserstein", fit.Wasserstein(d, values), "s", "family", f.Name, "of", of),
 				observe("log_wasserstein", fit.LogWasserstein(d, values), "1", "family", f.Name, "of", of))
 		}
-		errs = append(errs, observe("log_likelihood", fit.LogLikelihood(d, held)/float64(len(held)), "1", "family", f.Name))
+		errs = append(errs, observe("log_likelihood", fit.LogLikelihood(d, held)/float64(len(held)), "1", "family", f.Name),
+			observe("fitted_log_likelihood", fit.LogLikelihood(d, fitted), "1", "family", f.Name))
 		for _, p := range fit.Parameters(d) {
 			errs = append(errs, observe("parameter", p.Value, "1", "family", f.Name, "parameter", p.Name))
 		}
@@ -117,7 +159,11 @@ func fits(ctx context.Context, env *artifacts.Env) error {
 // n is all for all values held out, or all values, where only fixed and naive
 // are made. ks is the mean distance of n values from their own fit.
 func pvalues(ctx context.Context, env *artifacts.Env) error {
-	x, rng, err := sample(env)
+	l, rng, err := load(env)
+	if err != nil {
+		return err
+	}
+	x, err := l.Sample(env.Params["variable"].(string), rng)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ var (
 		{Name: "jobs", Doc: "jobs of a generated log", Default: 10_000}}
 	variable   = artifacts.Param{Name: "variable", Doc: "duration (run time), residence (from submission to end), gap (between submissions), rounded-gap (the same, as if the gaps had been rounded and not the submissions)", Default: "duration"}
 	families   = artifacts.Param{Name: "families", Doc: "of distributions", Default: familyNames()}
+	split      = artifacts.Param{Name: "split", Doc: "of the values: random, time (the later half is held out), or python (random.seed(1), random.sample(values, n) of Python, ties left but in rounded-gap; any others held out)", Default: "random"}
 	part       = artifacts.Param{Name: "part", Doc: "of the log's span that models are fitted to; the rest is held out", Default: 0.5}
 	slot       = artifacts.Param{Name: "slot", Doc: "seconds of a slot in which arrivals are counted", Default: 3600}
 	replicates = artifacts.Param{Name: "replicates", Doc: "samples of the parametric bootstrap", Default: 99}
@@ -51,8 +52,7 @@ func init() {
 			Params: with(), ReadsTraces: true, Run: characterise},
 		{Name: "mlworkload.fit", Doc: "distance of each family of distributions from the values it was fitted to and from values held out, and which is chosen",
 			Params: with(variable, families,
-				artifacts.Param{Name: "n", Doc: "values fitted to, and as many held out; at most half of those there are", Default: 4000},
-				artifacts.Param{Name: "split", Doc: "of the values: random, or time (the later half is held out)", Default: "random"}), ReadsTraces: true, Run: fits},
+				artifacts.Param{Name: "n", Doc: "values fitted to, and as many held out; at most half of those there are", Default: 4000}, split), ReadsTraces: true, Run: fits},
 		{Name: "mlworkload.pvalues", Doc: "mean p-value of tests of fit by the number of values tested, with the fit of all values and with a fit of their own",
 			Params: with(variable, families, replicates,
 				artifacts.Param{Name: "sizes", Doc: "numbers of values tested", Default: []int{100, 200, 500, 1000}},

@@ -68,6 +68,14 @@ func TestExperiments(t *testing.T) {
 	require.Greater(t, value(t, o, "ks", "family", "exponential", "of", "held"), 0.3)
 	require.Zero(t, value(t, o, "bic_above_best", "family", "lognormal-mix-3"))
 
+	drawn, err := run(t, "", "mlworkload.fit", with("n", 800, "families", []any{"lognormal"}, "split", "python", "seed", 1))
+	require.NoError(t, err)
+	again, err := run(t, "", "mlworkload.fit", with("n", 800, "families", []any{"lognormal"}, "split", "python", "seed", 1))
+	require.NoError(t, err)
+	require.Equal(t, drawn, again)
+	_, err = run(t, "", "mlworkload.fit", with("split", "half"))
+	require.ErrorContains(t, err, "want random, time or python")
+
 	o, err = run(t, "", "mlworkload.pvalues", with("families", []any{"exponential"}, "sizes", []any{100}, "samples", 3, "replicates", 19, "draw", "window"))
 	require.NoError(t, err)
 	require.InDelta(t, 0.05, value(t, o, "p", "test", "bootstrap-ad", "n", "100"), 0.01, "1 in 20")
@@ -154,4 +162,29 @@ func TestPublishedForecast(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(head+"a,1,10,x,10\n"), 0o600))
 	_, err = run(t, "", "mlworkload.published-forecast", map[string]any{"file": path})
 	require.ErrorContains(t, err, `pred.csv:2: pred_gpu_job "x": want a number`)
+}
+
+// TestReferenceDraw fits the values of which another program gave distances:
+// what has a closed form comes out to the digits given.
+func TestReferenceDraw(t *testing.T) {
+	if os.Getenv("REPRISE_TRACES") == "" {
+		t.Skip("REPRISE_TRACES names no folder")
+	}
+	for _, c := range []struct {
+		log, variable string
+		n             int
+		want          map[string]float64
+	}{
+		{"philly", "duration", 4000, map[string]float64{"exponential": 0.543, "weibull": 0.115, "gamma": 0.238, "lognormal": 0.091}},
+		{"openb", "residence", 3000, map[string]float64{"exponential": 0.657, "weibull": 0.144, "gamma": 0.290, "lognormal": 0.057}},
+		{"code", "gap", 3000, map[string]float64{"exponential": 0.546, "weibull": 0.135, "gamma": 0.227, "lognormal": 0.175}},
+		{"conversation", "gap", 3000, map[string]float64{"exponential": 0.027, "gamma": 0.018, "lognormal": 0.091}},
+	} {
+		o, err := run(t, "", "mlworkload.fit", map[string]any{"log": c.log, "variable": c.variable, "n": c.n, "split": "python",
+			"families": []any{"exponential", "weibull", "gamma", "lognormal"}})
+		require.NoError(t, err)
+		for family, want := range c.want {
+			require.InDelta(t, want, value(t, o, "ks", "family", family, "of", "fit"), 0.0005, "%s: %s", c.log, family)
+		}
+	}
 }

@@ -15,6 +15,8 @@ import (
 
 // Job is one job of a log. What the log does not tell is NaN or empty.
 type Job struct {
+	// Row is its place in the log's file, counted from 0.
+	Row int
 	// Submit is when it was submitted, seconds after the log's Origin.
 	Submit float64
 	// Wait is from submission to start, s.
@@ -58,6 +60,9 @@ var ticks = []float64{3600, 60, 1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6}
 // finish orders the jobs, counts times from the first submission and finds the
 // clock's tick. Origin is what Submit has been counted from until now.
 func (l *Log) finish(origin time.Time) {
+	for i := range l.Jobs {
+		l.Jobs[i].Row = i
+	}
 	slices.SortStableFunc(l.Jobs, func(a, b Job) int { return cmp.Compare(a.Submit, b.Submit) })
 	if len(l.Jobs) == 0 {
 		return
@@ -197,6 +202,27 @@ func (l *Log) Sample(variable string, rng *rand.Rand) ([]float64, error) {
 	}
 	return v, nil
 }
+
+// Recorded is one of Variables as the file has it, ties and all: run times and
+// residences above 0 in the order of its rows, gaps in order of submission.
+func (l *Log) Recorded(variable string) ([]float64, error) {
+	switch variable {
+	case "gap", "rounded-gap":
+		return l.Gaps(), nil
+	case "duration", "residence":
+		rows := *l
+		rows.Jobs = slices.SortedFunc(slices.Values(l.Jobs), func(a, b Job) int { return cmp.Compare(a.Row, b.Row) })
+		v := rows.Durations()
+		if variable == "residence" {
+			v = rows.Values(func(j *Job) float64 { return j.Residence })
+		}
+		return slices.DeleteFunc(v, func(x float64) bool { return x <= 0 }), nil
+	}
+	return nil, fmt.Errorf("variable %q: want one of %s", variable, strings.Join(Variables, ", "))
+}
+
+// Tick is the resolution of values that were rounded, 0 if it is not a usual one.
+func Tick(values []float64) float64 { return tick(values) }
 
 // Jitter spreads values that were rounded to a tick uniformly around it, and
 // keeps them above 0.

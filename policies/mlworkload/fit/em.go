@@ -70,10 +70,8 @@ var (
 const (
 	settled = 1e-4
 	rounds  = 500
-	// warm is how many rounds each start gets before the best goes on (short
-	// runs: Biernacki, Celeux and Govaert, Computational Statistics & Data
-	// Analysis 41, 2003).
-	warm   = 20
+	// starts all go on to the end: what leads after a few rounds is often not
+	// what ends highest.
 	starts = 6
 	// leastSpread bounds the deviation of the logarithms in a part, as a share
 	// of that of the sample.
@@ -249,13 +247,11 @@ func estimate(s *sample, parts int, kind part, near Distribution) *mixture {
 			m.parts[k] = kind
 		}
 		m.maximise()
-		m.run(warm)
+		m.run(rounds)
 		if best == nil || m.logLike > best.logLike || math.IsNaN(best.logLike) {
 			best = m
 		}
 	}
-	best.logLike = math.Inf(-1)
-	best.run(rounds)
 	return best
 }
 

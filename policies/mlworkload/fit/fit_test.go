@@ -275,3 +275,20 @@ func BenchmarkTest(b *testing.B) {
 		}
 	}
 }
+
+// TestStarts: a fit from several starts ends no lower than one that starts from
+// the truth, also where a start that leads at first is overtaken.
+func TestStarts(t *testing.T) {
+	truth := Mixture{[]float64{0.26, 0.34, 0.4},
+		[]Distribution{distuv.LogNormal{Mu: 5, Sigma: 0.6}, distuv.LogNormal{Mu: 6.9, Sigma: 1.1}, distuv.LogNormal{Mu: 7, Sigma: 2.4}}}
+	f, err := Lookup("lognormal-mix-3")
+	require.NoError(t, err)
+	for seed := range uint64(2) {
+		x := Sample(truth, 1500, rand.New(rand.NewPCG(seed, 9)))
+		d, err := f.Fit(x)
+		require.NoError(t, err)
+		near, err := f.FitNear(x, truth)
+		require.NoError(t, err)
+		require.Greater(t, LogLikelihood(d, x), LogLikelihood(near, x)-0.1, "seed %d", seed)
+	}
+}
