@@ -112,7 +112,9 @@ func TestGenerate(t *testing.T) {
 	dir := t.TempDir()
 	o, err := run(t, dir, "mlworkload.generate", map[string]any{"log": "made", "jobs": 2000})
 	require.NoError(t, err)
-	require.Less(t, value(t, o, "ks", "variable", "duration", "of", "generated"), 0.1)
+	// Of the jobs fitted, generated and held out there are about a thousand each:
+	// one distance in a thousand is beyond 1.95·√(3/1000).
+	require.Less(t, value(t, o, "ks", "variable", "duration", "of", "generated"), 0.107)
 	for _, name := range []string{"generated.swf", "generated.csv"} {
 		l, err := mlworkload.Open(filepath.Join(dir, name), mlworkload.Options{})
 		require.NoError(t, err)
