@@ -133,6 +133,8 @@ type Device struct {
 
 	watch *eraseWatch // set by Aging
 
+	ahead uint32 // read for the sake of reading it
+
 	// skipped counts pages that were erased, or will be, without a program.
 	skipped uint64
 
@@ -325,6 +327,7 @@ func (d *Device) Write(now int64, lba, sectors uint64) (latency int64, err error
 // WritePage writes one logical page at the time of the latest request and
 // returns when it is accepted.
 func (d *Device) WritePage(logical uint32) (accepted int64, err error) {
+	d.ahead = d.mapping[logical] // is in the cache when collection is done
 	if err := d.makeRoom(); err != nil {
 		return 0, err
 	}
