@@ -204,8 +204,10 @@ case "$*" in
 *dmon*) echo "# gpu rxpci txpci"; echo "    0   12   34"; exec sleep 60;;
 *name,driver_version*) echo "0, Fake, 1, 100 MiB, 700.00 W";;
 *power.draw.instant*) echo 'Field "power.draw.instant" is not a valid field to query.'; exit 2;;
-*-lms*) echo "timestamp, index, utilization.gpu [%]"
-  for i in 0 1 2 3 4 5; do echo "2026/11/27 02:31:1$i.000, 0, $i"; done; exec sleep 60;;
+*-lms*) # in one write, or it may be killed in the midst of its lines
+  printf '%s\n' 'timestamp, index, utilization.gpu [%]' "2026/11/27 02:31:10.000, 0, 0" "2026/11/27 02:31:11.000, 0, 1" \
+    "2026/11/27 02:31:12.000, 0, 2" "2026/11/27 02:31:13.000, 0, 3" "2026/11/27 02:31:14.000, 0, 4" "2026/11/27 02:31:15.000, 0, 5"
+  exec sleep 60;;
 *) printf 'timestamp, index, utilization.gpu [%%]\n2026/11/27 02:31:10.000, 0, 0\n';;
 esac
 `), 0o755))
