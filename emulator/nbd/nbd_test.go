@@ -236,27 +236,28 @@ func TestStructuredReplies(t *testing.T) {
 			_, payloads = c.option(optGo, append(text("disk"), 0, 0))
 			require.EqualValues(t, transmissionFlags|flagDontFragment, binary.BigEndian.Uint16(payloads[0][10:]))
 
+			const apart = 1 << 18
 			data := bytes.Repeat([]byte{7}, 4096)
-			code, _ := c.do(cmdWrite, 0, chunkSize, 4096, data) // whose reply may stay a simple one
+			code, _ := c.do(cmdWrite, 0, apart, 4096, data) // whose reply may stay a simple one
 			require.Zero(t, code)
-			kind, got := c.chunk(cmdRead, cmdFlagDF, chunkSize, 4096)
+			kind, got := c.chunk(cmdRead, cmdFlagDF, apart, 4096)
 			require.EqualValues(t, chunkData, kind)
-			require.Equal(t, append(binary.BigEndian.AppendUint64(nil, chunkSize), data...), got)
-			kind, got = c.chunk(cmdRead, 0, 2*chunkSize, chunkSize)
+			require.Equal(t, append(binary.BigEndian.AppendUint64(nil, apart), data...), got)
+			kind, got = c.chunk(cmdRead, 0, 2*apart, apart)
 			require.EqualValues(t, chunkHole, kind)
-			require.Equal(t, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, 2*chunkSize), chunkSize), got)
+			require.Equal(t, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, 2*apart), apart), got)
 			kind, got = c.chunk(cmdRead, 0, uint64(e.Size), 1)
 			require.EqualValues(t, chunkErrored, kind)
 			require.Equal(t, []byte{0, 0, 0, errInval, 0, 0}, got)
 
-			kind, got = c.chunk(cmdStatus, 0, 512, 2*chunkSize)
+			kind, got = c.chunk(cmdStatus, 0, 512, 2*apart)
 			require.EqualValues(t, chunkStatus, kind)
 			want := []byte{0, 0, 0, allocationID}
-			for _, v := range []uint32{chunkSize - 512, stateHole | stateZeroes, chunkSize, 0, 512, stateHole | stateZeroes} {
+			for _, v := range []uint32{apart - 512, stateHole | stateZeroes, 4096, 0, apart + 512 - 4096, stateHole | stateZeroes} {
 				want = binary.BigEndian.AppendUint32(want, v)
 			}
 			require.Equal(t, want, got)
-			_, got = c.chunk(cmdStatus, cmdFlagOne, 512, 2*chunkSize)
+			_, got = c.chunk(cmdStatus, cmdFlagOne, 512, 2*apart)
 			require.Equal(t, want[:12], got)
 			for _, q := range []struct {
 				off uint64

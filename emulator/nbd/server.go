@@ -189,6 +189,8 @@ type conn struct {
 	// asked.
 	structured bool
 	status     *Export
+	request    [28]byte // header of the request being read
+	answered   [20]byte // header of the reply being sent
 	// out carries the replies of a paced connection; inFlight keeps it from
 	// filling up.
 	out      chan reply
@@ -270,13 +272,13 @@ func (c *conn) send(r reply) error {
 		}
 	}
 	if r.chunk != 0 {
-		var h [20]byte
+		h := c.answered[:]
 		binary.BigEndian.PutUint32(h[0:], magicChunk)
 		binary.BigEndian.PutUint16(h[4:], chunkDone)
 		binary.BigEndian.PutUint16(h[6:], r.chunk)
 		binary.BigEndian.PutUint64(h[8:], r.cookie)
 		binary.BigEndian.PutUint32(h[16:], uint32(len(r.head)+len(r.data)))
-		if _, err := c.w.Write(h[:]); err != nil {
+		if _, err := c.w.Write(h); err != nil {
 			return err
 		}
 		if _, err := c.w.Write(r.head); err != nil {
@@ -285,11 +287,11 @@ func (c *conn) send(r reply) error {
 		_, err := c.w.Write(r.data)
 		return err
 	}
-	var h [16]byte
+	h := c.answered[:16]
 	binary.BigEndian.PutUint32(h[0:], magicSimple)
 	binary.BigEndian.PutUint32(h[4:], r.code)
 	binary.BigEndian.PutUint64(h[8:], r.cookie)
-	if _, err := c.w.Write(h[:]); err != nil {
+	if _, err := c.w.Write(h); err != nil {
 		return err
 	}
 	if r.code != 0 {
@@ -311,7 +313,7 @@ func (r *reply) structure(e *Export, kind uint16, off uint64, n uint32) {
 		if n < holeFrom {
 			return
 		}
-		if length, hole := e.store.Extent(int64(off)); hole && length >= int64(n) {
+		if length, hole := e.store.Extent(int64(off), int64(n)); hole && length == int64(n) {
 			r.chunk, r.data = chunkHole, nil
 			r.head = binary.BigEndian.AppendUint32(r.head, n)
 		}
@@ -324,8 +326,7 @@ func (r *reply) structure(e *Export, kind uint16, off uint64, n uint32) {
 // descriptors of block status; the first only if one.
 func (e *Export) extents(off, n int64, one bool) (descriptors []byte) {
 	for count := 0; n > 0 && count < maxExtents; count++ {
-		length, hole := e.store.Extent(off)
-		length = min(length, n)
+		length, hole := e.store.Extent(off, n)
 		state := uint32(0)
 		if hole {
 			state = stateHole | stateZeroes
@@ -561,11 +562,11 @@ func (s *Server) transmit(ctx context.Context, c *conn, e *Export) error {
 		if _, err := c.r.Peek(1); err != nil { // rests until the next request
 			return err
 		}
-		var h [28]byte
-		if err := c.readFull(h[:]); err != nil {
+		h := c.request[:]
+		if err := c.readFull(h); err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
-		if m := binary.BigEndian.Uint32(h[:]); m != magicReq {
+		if m := binary.BigEndian.Uint32(h); m != magicReq {
 			return fmt.Errorf("request begins with %#x", m)
 		}
 		flags, kind := binary.BigEndian.Uint16(h[4:]), binary.BigEndian.Uint16(h[6:])
