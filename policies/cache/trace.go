@@ -135,7 +135,9 @@ func (t *Trace) size(i int) uint32 {
 
 func (t *Trace) countFootprint() Footprint {
 	var f Footprint
-	seen := newIDSet(len(t.ids) / 4)
+	// Growing takes longer than entering, so that a set that is at most 32 MiB
+	// begins with room for as many objects as are likely; larger ones grow.
+	seen := newIDSet(max(len(t.ids)/4, min(len(t.ids), 1<<21)))
 	if t.sizes == nil {
 		for _, id := range t.ids {
 			f.Objects += int64(seen.enter(id))
