@@ -224,7 +224,7 @@ func TestHostGivenUp(t *testing.T) {
 	script := begun.script(`sleep 2; echo end`)
 	go func() {
 		begun.begun(t, 1)
-		cut := children(s)
+		cut := nodetest.Children(s.PID())
 		s.Stop()
 		for _, pid := range cut {
 			if p, err := os.FindProcess(pid); err == nil {

@@ -85,7 +85,7 @@ func TestServerAway(t *testing.T) {
 	n := open(t, s)
 	go func() {
 		time.Sleep(300 * time.Millisecond)
-		cut := children(s)
+		cut := nodetest.Children(s.PID())
 		s.Stop()
 		for _, pid := range cut {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -100,17 +100,6 @@ func TestServerAway(t *testing.T) {
 	require.Less(t, r.Usage.Wall, 1400*time.Millisecond, "the command did not wait for the server")
 }
 
-func children(s *nodetest.SSHD) (pids []int) {
-	out, _ := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
-	for line := range strings.Lines(string(out)) {
-		var pid, parent int
-		if _, err := fmt.Sscan(line, &pid, &parent); err == nil && parent == s.PID() {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	s := nodetest.StartSSHD(t)
@@ -118,7 +107,7 @@ func TestPatienceEnds(t *testing.T) {
 	n.Patience = time.Second
 	go func() {
 		time.Sleep(300 * time.Millisecond)
-		cut := children(s)
+		cut := nodetest.Children(s.PID())
 		s.Stop()
 		for _, pid := range cut {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -217,7 +206,7 @@ func TestChangedKeyOnReconnection(t *testing.T) {
 	n := open(t, s)
 	go func() {
 		time.Sleep(300 * time.Millisecond)
-		cut := children(s)
+		cut := nodetest.Children(s.PID())
 		s.Stop()
 		s.NewHostKey(t)
 		s.Start(t)
