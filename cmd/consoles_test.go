@@ -23,19 +23,19 @@ import (
 // notRun are the commands of the documents that are only parsed here, each with
 // the reason why.
 var notRun = map[string]string{
-	"reprise resume ":             "needs a run with something left to do; testdata/script/resume.txtar",
-	"go run . run":                "the main job of .ci/run",
-	"go test ./...":               "this",
-	"reprise run":                 "minutes; the main job of .ci/run",
-	"reprise":                     "asks for a terminal; TestTerminal runs it",
-	"reprise run --headless":      "minutes; the main job of .ci/run",
-	"reprise trace fetch":         "asks the internet; trace-fetch.txtar has a server",
-	"reprise ssd serve":           "serves until it is stopped; ssd_serve.txtar",
-	"bash .ci/release":            "a step of .ci/run",
-	"bash chameleon/cloudtest":    "installs packages; a step of .ci/run",
-	"REPRISE_OPENSTACK=1":         "raises an OpenStack; a step of .ci/run",
-	"reprise query latest 'read_": "needs a run of codesign; testdata/script/query.txtar",
-	"reprise chameleon snapshot":  "needs a real image; snapshot_test.go",
+	"reprise resume ":                     "needs a run with something left to do; testdata/script/resume.txtar",
+	"go run . run":                        "the main job of .ci/run",
+	"go test ./...":                       "this",
+	"reprise run":                         "minutes; the main job of .ci/run",
+	"reprise":                             "asks for a terminal; TestTerminal runs it",
+	"reprise run --headless":              "minutes; the main job of .ci/run",
+	"reprise trace fetch":                 "asks the internet; trace-fetch.txtar has a server",
+	"reprise ssd serve":                   "serves until it is stopped; ssd_serve.txtar",
+	"bash .ci/release":                    "a step of .ci/run",
+	"bash chameleon/cloudtest":            "installs packages; a step of .ci/run",
+	"REPRISE_OPENSTACK=1":                 "raises an OpenStack; a step of .ci/run",
+	"reprise query latest 'read_requests": "needs a run of codesign; testdata/script/query.txtar",
+	"reprise chameleon snapshot":          "needs a real image; snapshot_test.go",
 }
 
 // needsMore are commands that ask for more than every machine has.
