@@ -254,18 +254,19 @@ func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.byteRate
 // its rate is taken to be hits, since it is popular objects that make the
 // difference (SHARDS-adj).
 func (s *Sampled) Estimate(r Result, full int64) Result {
-	scale := func(sampled int64, rate float64, all int64) int64 {
+	whole := func(sampled int64, rate float64, all int64) int64 {
 		if rate == 0 {
 			return 0
 		}
 		return min(int64(float64(sampled)/rate+0.5), all)
 	}
 	p := &r.Prefetching
-	for _, n := range []*int64{&p.Prefetched, &p.PrefetchedBytes, &p.PrefetchHits, &p.Late, &p.Wasted, &p.Spared, &p.Polluted, &p.TooEarly} {
-		*n = scale(*n, s.Rate, math.MaxInt64)
+	for _, n := range []*int64{&p.Prefetched, &p.PrefetchHits, &p.Late, &p.Wasted, &p.Spared, &p.Polluted, &p.TooEarly} {
+		*n = whole(*n, s.Rate, math.MaxInt64)
 	}
-	r.Misses = scale(r.Misses, s.Rate, s.requests)
-	r.MissBytes = scale(r.MissBytes, s.byteRate, s.bytes)
+	p.PrefetchedBytes = whole(p.PrefetchedBytes, s.byteRate, math.MaxInt64)
+	r.Misses = whole(r.Misses, s.Rate, s.requests)
+	r.MissBytes = whole(r.MissBytes, s.byteRate, s.bytes)
 	r.Size, r.Requests, r.ReqBytes = full, s.requests, s.bytes
 	return r
 }
