@@ -24,7 +24,7 @@ var lfudaSpec = Spec{
 // used, then by the time of that. node.prev counts the uses.
 //
 // A victim raises the age by its uses at most, so that no rank is above the
-// number of requests.
+// number of requests and prefetches.
 type lfuda struct {
 	ranking
 	age uint32 // rank of the last victim
@@ -64,8 +64,8 @@ func (p *lfuda) Demote(h Handle) {
 	p.rerank(h, timed(p.age, 0))
 }
 
-// scale is what a use of an object of size 1 is worth.
-const scale = 1e6
+// useWorth is what a use of an object of size 1 is worth.
+const useWorth = 1e6
 
 // gdsf is lfuda while all objects have size 1. From then on a rank is the bits of
 // a float, which are in the order of floats as it is not negative, and the times
@@ -80,16 +80,16 @@ func (p *gdsf) weigh() {
 	p.fill()
 	p.times = make([]uint32, cap(p.nodes))
 	for i, rank := range p.ranks {
-		p.ranks[i] = math.Float64bits(float64(rank>>32) * scale)
+		p.ranks[i] = math.Float64bits(float64(rank>>32) * useWorth)
 		p.times[p.ranked[i]] = uint32(rank)
 	}
-	p.sizedAge = float64(p.age) * scale
+	p.sizedAge = float64(p.age) * useWorth
 }
 
 // rank gives the rank of an object that is used now.
 func (p *gdsf) rank(h Handle) uint64 {
 	p.times[h] = p.now
-	return math.Float64bits(p.sizedAge + float64(p.nodes[h].prev)*scale/float64(p.sizeOf(h)))
+	return math.Float64bits(p.sizedAge + float64(p.nodes[h].prev)*useWorth/float64(p.sizeOf(h)))
 }
 
 func (p *gdsf) Find(k Key) Handle {
