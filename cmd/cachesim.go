@@ -313,7 +313,6 @@ func (a *app) replayObjects(ctx context.Context, o cachesim, path string, jobs c
 		}
 		if r.Method == cache.Shards {
 			row.SampleRate = r.SampleRate
-			row.MReqs *= r.SampleRate // requests replayed, not those they stand for
 			if o.curve.check {
 				row.SampleError = &r.SampleError
 			}

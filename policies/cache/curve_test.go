@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -164,6 +165,20 @@ func TestEstimateScalesBytes(t *testing.T) {
 	require.EqualValues(t, math.Round(1000*float64(all.Objects)/float64(got.Objects)), e.Prefetched)
 	require.EqualValues(t, math.Round(1000*float64(all.Bytes)/float64(got.Bytes)), e.PrefetchedBytes)
 	require.Equal(t, e.MissBytes, e.PrefetchedBytes)
+}
+
+// The speed of a sample's replay is that of the requests that were replayed, which
+// are not as large a share as the objects.
+func TestSampleSpeed(t *testing.T) {
+	trace := zipf(20_000, 2000, 1.5)
+	clock := time.Unix(0, 0)
+	s := Sweep{Workers: 1, Rate: 0.5, Now: func() time.Time { clock = clock.Add(time.Second); return clock }}
+	require.NoError(t, s.Run(t.Context(), trace, []Job{{Choice: choice(t, "lru"), Size: 100}}, func(r Result) error {
+		replayed := float64(trace.Sample(0.5).Trace.Len())
+		require.Greater(t, math.Abs(replayed/float64(trace.Len())-r.SampleRate), 0.05)
+		require.InDelta(t, replayed/1e6, r.MReqs(), 1e-12)
+		return nil
+	}))
 }
 
 func BenchmarkLRUCurve(b *testing.B) {

@@ -21,8 +21,10 @@ type Result struct {
 	MissBytes int64
 	Prefetching
 	Method Method
-	// SampleRate is the share of the objects that a sample had.
-	SampleRate float64
+	// SampleRate is the share of the objects that a sample had, SampleRequests how
+	// many requests to them it replayed.
+	SampleRate     float64
+	SampleRequests int64
 	// SampleError is what the miss ratio of a sample is above that of the whole
 	// trace, where Sweep.Check asked for it.
 	SampleError float64
@@ -56,12 +58,17 @@ func (r Result) Backend() Traffic { return Traffic{r.BackendRequests(), r.Backen
 // ByteMissRatio is bytes missed per byte requested.
 func (r Result) ByteMissRatio() float64 { return ratio(r.MissBytes, r.ReqBytes) }
 
-// MReqs is the speed of the replay in million requests a second.
+// MReqs is the speed of the replay in million requests a second; of a sample,
+// of its own requests.
 func (r Result) MReqs() float64 {
 	if r.Seconds <= 0 {
 		return 0
 	}
-	return float64(r.Requests) / r.Seconds / 1e6
+	replayed := r.Requests
+	if r.Method == Shards {
+		replayed = r.SampleRequests
+	}
+	return float64(replayed) / r.Seconds / 1e6
 }
 
 func ratio(a, b int64) float64 {
@@ -174,7 +181,7 @@ func (s Sweep) Run(ctx context.Context, t *Trace, jobs []Job, emit func(Result) 
 				return Result{}, err
 			}
 			r = sample().Estimate(r, j.Size)
-			r.Method, r.SampleRate = Shards, sample().Rate
+			r.Method, r.SampleRate, r.SampleRequests = Shards, sample().Rate, int64(sample().Trace.Len())
 			if s.Check {
 				full, err := s.replay(ctx, t, j)
 				if err != nil {
