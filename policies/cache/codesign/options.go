@@ -24,7 +24,7 @@ type Options struct {
 	Off Feedback
 }
 
-// maxWindow bounds Options.Window.
+// maxWindow bounds Options.Window, and how many pages of any size a window has.
 const maxWindow = 1 << 12
 
 // Defaults are the parameters used for every workload and size.

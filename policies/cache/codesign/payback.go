@@ -25,8 +25,8 @@
 //
 // Beyond what it takes to find its pages, Payback keeps as many ghosts of
 // requested pages as the cache has pages and a quarter of that of prefetched
-// ones, at 27 bytes, and a stream of 56 bytes (and up to 8 in an index) for 16
-// pages, 16 384 at most: 38 bytes a page, 0.9 % of 4 KiB, and about 5 KiB for
+// ones, at 26 bytes, and a stream of 56 bytes (and up to 8 in an index) for 16
+// pages, 16 384 at most: 37 bytes a page, 0.9 % of 4 KiB, and about 5 KiB for
 // the counts. Work for a request and for a page fetched is constant, and nothing
 // is allocated.
 package codesign

@@ -34,7 +34,8 @@ type streams struct {
 	near  uint // log 2 of near in pages
 }
 
-// near is how far from where it is expected a request may begin, in bytes.
+// near is how far from where it is expected a request may begin, in bytes; where
+// pages are large, two of them.
 const near = 128 << 10
 
 // few bounds how many streams share a slot of the index.
