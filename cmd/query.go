@@ -61,7 +61,7 @@ the ratios.`,
 				return fail(ExitManifest, err)
 			}
 			if r.Left > 0 {
-				fmt.Fprintf(a.stderr, "warning: %d cells have no change: they lack a side, or are 0 for %s\n", r.Left, q.Change.From)
+				fmt.Fprintf(a.stderr, "warning: %d cells have no change: they lack a side, are below 0, or are 0 for %s\n", r.Left, q.Change.From)
 			}
 			if len(r.Groups) == 0 && r.Left > 0 {
 				return fail(ExitInconclusive, fmt.Errorf("no cell of %s has a change from %s=%s to %s", q.Metric, q.Change.Label, q.Change.From, q.Change.Of))

@@ -12,7 +12,8 @@ import (
 // Change asks for the relative change of a metric between two values of a
 // label, (of − from) / from in percent, in every cell: every combination of the
 // other labels' values. The query then groups cells, as it does observations
-// otherwise. A cell that lacks a side, or is 0 on the side of from, has no change.
+// otherwise. A cell has no change if it lacks a side, if only the side of from is
+// 0, or if the sides differ and one is below 0, where a ratio means nothing.
 type Change struct{ Label, Of, From string }
 
 // parseChange reads "LABEL=OF from FROM".

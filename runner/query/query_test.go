@@ -64,6 +64,12 @@ func TestChange(t *testing.T) {
 	log.WriteString(line(0, "miss", 1, "arc", 5)) // lacks a side
 	log.WriteString(line(0, "none", 0, "lru", 1))
 	log.WriteString(line(0, "none", 0, "arc", 1))
+	log.WriteString(line(0, "gone", 1, "lru", 1))
+	log.WriteString(line(0, "gone", 0, "arc", 1))
+	for i := range 2 { // a ratio means nothing below 0
+		log.WriteString(line(0, "below", []float64{-1, 1}[i], "lru", i))
+		log.WriteString(line(0, "below", []float64{-2, -1}[i], "arc", i))
+	}
 	answer := func(text string) Result {
 		q, err := Parse(text)
 		require.NoError(t, err)
@@ -86,7 +92,11 @@ func TestChange(t *testing.T) {
 	require.InDelta(t, 100, r.Groups[1].Summary().Mean, 1e-9)
 
 	require.Zero(t, answer("none change policy=arc from lru").Groups[0].Summary().Mean, "from 0 to 0 nothing changes")
-	require.Equal(t, []string{"miss", "none"}, answer("miss change policy=belady from opt").Metrics)
+	require.EqualValues(t, -100, answer("gone change policy=arc from lru").Groups[0].Summary().Mean)
+	r = answer("below change policy=arc from lru")
+	require.Empty(t, r.Groups)
+	require.Equal(t, 2, r.Left)
+	require.Equal(t, []string{"below", "gone", "miss", "none"}, answer("miss change policy=belady from opt").Metrics)
 }
 
 func BenchmarkQuery100k(b *testing.B) {
