@@ -10,6 +10,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
+	"reprise/policies/admission"
 )
 
 // perform runs an experiment and gives its observations.
@@ -83,6 +84,31 @@ func TestRecordedLogs(t *testing.T) {
 	require.ErrorContains(t, err, "no file there ends in .trace")
 	_, err = perform(t, "heimdall.replay", map[string]any{"pair": "Z"})
 	require.ErrorContains(t, err, "want one of A, B, C, D, E, F")
+}
+
+// LinnOS's labels are its own: what is above a latency, so that no read that they
+// call slow is faster than one that they call fast.
+func TestLabelled(t *testing.T) {
+	l := &admission.Log{}
+	for i := range 4000 {
+		latency := int64(100 + i%7)
+		switch {
+		case i%40 >= 30: // a slow period, in which some reads are fast
+			latency = int64(400 + 600*(i%2))
+		case i%97 == 0: // a lone slow read begins none
+			latency = 700
+		}
+		l.Append(int64(i)*1_000_000, latency, 4096, true)
+	}
+	var seen []checks.Observation
+	o := &observer{env: &artifacts.Env{Observe: func(x checks.Observation) error { seen = append(seen, x); return nil }}}
+	o.labelled(recipe("linnos"), namedLog{"made", l})
+	require.NoError(t, o.err)
+	cutoff := l.LabelCutoff(l.Slice(0, l.Len()/2).Thresholds())
+	require.InDelta(t, float64(cutoff.Count())/float64(l.Len()), values(seen, "read_share", "labelled")["slow"], 1e-9)
+	seen = nil
+	o.labelled(recipe("heimdall"), namedLog{"made", l})
+	require.NotEqual(t, float64(cutoff.Count())/float64(l.Len()), values(seen, "read_share", "labelled")["slow"], "periods are not the same")
 }
 
 func TestWhatIf(t *testing.T) {

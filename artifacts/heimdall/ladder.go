@@ -160,10 +160,12 @@ func models(ctx context.Context, env *artifacts.Env) error {
 	return o.err
 }
 
-// labelled observes, of what a recipe's labels call slow and of the other reads,
-// read_share and read_latency_mean (us).
+// labelled observes, of what the labels that a recipe's model is trained on call
+// slow and of the other reads, read_share and read_latency_mean (us).
 func (o *observer) labelled(r admission.Recipe, l namedLog) {
-	slow, _ := r.Periods(l.log, l.log.Len()/2, admission.Fixed)
+	half := l.log.Len() / 2
+	slow, _ := r.Periods(l.log, half, admission.Fixed)
+	slow = r.Taught(l.log, slow, half, admission.Fixed)
 	var reads, sum [2]float64
 	for i, read := range l.log.Read {
 		if read {

@@ -47,10 +47,7 @@ func Evaluate(ctx context.Context, l *Log, r Recipe, compat Compat, seed uint64)
 	if err != nil {
 		return e, nil, err
 	}
-	own := s
-	if r.Cutoff {
-		own = s.Relabel(l.LabelCutoff(l.Slice(0, half).ThresholdsFor(compat)).Slow)
-	}
+	own := s.Relabel(r.Taught(l, slow, half, compat))
 	at := s.rowAt(half)
 	train, test := own.Slice(0, at), s.Slice(at, s.Len())
 	filtered := test.Among(rows)

@@ -194,3 +194,13 @@ func (r Recipe) Periods(l *Log, known int, compat Compat) (slow []bool, rows []i
 	}
 	return slow, rows
 }
+
+// Taught are the labels that a recipe's model is trained on: slow periods, those
+// of Periods, or with Cutoff what is above the latency threshold of the first
+// known requests.
+func (r Recipe) Taught(l *Log, slow []bool, known int, compat Compat) []bool {
+	if !r.Cutoff {
+		return slow
+	}
+	return l.LabelCutoff(l.Slice(0, known).ThresholdsFor(compat)).Slow
+}

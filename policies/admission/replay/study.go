@@ -301,10 +301,7 @@ func (s *Study) learned(ctx context.Context, name, recipe string, group int) (Po
 // then, and the device keeps its reads.
 func Teach(ctx context.Context, l *admission.Log, r admission.Recipe, group int, seed uint64) (*admission.Model, error) {
 	slow, rows := r.Periods(l, l.Len(), admission.Fixed)
-	if r.Cutoff {
-		slow = l.LabelCutoff(l.Thresholds()).Slow
-	}
-	s, err := admission.Extract(l, slow, r.Inputs)
+	s, err := admission.Extract(l, r.Taught(l, slow, l.Len(), admission.Fixed), r.Inputs)
 	if err != nil {
 		return nil, err
 	}
