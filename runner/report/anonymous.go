@@ -209,7 +209,7 @@ func (h *hider) replace(re *regexp.Regexp, text string) string {
 var (
 	homes     = regexp.MustCompile(`/(?:home|Users)/[^/\s"':;,]+`)
 	mailbox   = regexp.MustCompile(`[A-Za-z0-9._+-]+@[A-Za-z][A-Za-z0-9.-]*[A-Za-z0-9]`)
-	testbeds  = regexp.MustCompile(`^(?:CHI|KVM)@[A-Z]+$`) // are sites of Chameleon, not mailboxes
+	testbeds  = regexp.MustCompile(`^(?:CHI|KVM)@[A-Z][A-Za-z]*$`) // are sites of Chameleon, not mailboxes
 	uuid      = regexp.MustCompile(`\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b`)
 	mac       = regexp.MustCompile(`\b(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}\b`)
 	addresses = regexp.MustCompile(`[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*`)

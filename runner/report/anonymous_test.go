@@ -31,7 +31,7 @@ func betrayed(t *testing.T) string {
 		`"user_seconds"`, `"outputs":[{"name":"home/lovelace/out.csv","bytes":3,"sha256":"ba7816bf"}],"disk_bytes":4096,"user_seconds"`,
 		`"error":"`, `"error":"lovelace@engine-7 (10.20.30.40, fe80::5054:ff:fe12:3456): /data/homes/lovelace/x: `,
 		`"tail":["`, `"tail":["cannot mount UUID 0fc63daf-8483-4772-8e79-3d69d8477de4 for lovelace on engine-7.cluster.example.org","a line on 52:54:00:12:34:56 at 2001:db8::1, from countess at babbage",
-			"127.0.0.1 and 12:34:56 stay, and CHI@UC","`,
+			"127.0.0.1 and 12:34:56 stay, and CHI@UC, CHI@Edge","`,
 	).Replace(string(log))
 	for _, planted := range []string{"nfsroot", `"node":"ssh:`, "traces", "fe80", "countess"} {
 		require.Contains(t, text, planted)
@@ -62,7 +62,7 @@ func TestReportsAreAnonymous(t *testing.T) {
 			require.Contains(t, out, "home/user/out.csv", f.Name)
 		}
 		if f.Name == "junit" || f.Name == "html" || f.Name == "markdown" || f.Name == "github" {
-			require.Contains(t, out, "127.0.0.1 and 12:34:56 stay, and CHI@UC", f.Name)
+			require.Contains(t, out, "127.0.0.1 and 12:34:56 stay, and CHI@UC, CHI@Edge", f.Name)
 			require.Contains(t, string(written(t, f.Name, named)), "engine-7.cluster.example.org", f.Name)
 		}
 	}
