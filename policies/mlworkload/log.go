@@ -15,7 +15,8 @@ import (
 
 // Job is one job of a log. What the log does not tell is NaN or empty.
 type Job struct {
-	// Row is its place in the log's file, counted from 0.
+	// Row is its place among the rows of the log's file that were not dropped,
+	// counted from 0; 0 where there is no file.
 	Row int
 	// Submit is when it was submitted, seconds after the log's Origin.
 	Submit float64
