@@ -329,7 +329,7 @@ type eraseWatch struct {
 	// Where spans begin when a line is opened: how many lines were free then, and
 	// the sum of that over the pages programmed until changed.
 	inUse                  bool
-	openings               []uint8 // 255 for any more
+	openings               []uint32
 	free, freeSum, changed uint64
 }
 
@@ -391,7 +391,7 @@ func (w *eraseWatch) erased(line uint32, now uint64) {
 func (w *eraseWatch) opened(line uint32, choices int, now uint64) {
 	if w.inUse && w.full == 0 {
 		w.last[line] = now
-		w.openings = append(w.openings, uint8(min(choices, math.MaxUint8)))
+		w.openings = append(w.openings, uint32(choices))
 		w.pass(now)
 		w.free--
 	}

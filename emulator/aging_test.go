@@ -46,6 +46,7 @@ func TestAging(t *testing.T) {
 		{"fifo", func(c *Config) { c.GC = "fifo" }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
 		{"separate", func(c *Config) { c.SeparateGC, c.GCFree, c.GCPace = true, 4, "incremental" }, func(d *Device) func() uint32 { return hotCold(d, 5, 0.9, 0.1) }, 30},
 		{"youngest", func(c *Config) { c.Allocation, c.GCFree = "youngest", 16; c.BlocksPerPlane += 15 }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
+		{"youngest of many", func(c *Config) { c.Allocation, c.GCFree = "youngest", 600; c.BlocksPerPlane += 599 }, func(d *Device) func() uint32 { return uniform(d, 5) }, 3},
 		{"youngest cold data", func(c *Config) { c.Allocation, c.GCFree = "youngest", 16; c.BlocksPerPlane += 15 }, func(d *Device) func() uint32 {
 			next := hotCold(d, 5, 0.9, 0.1)
 			return func() uint32 { return next() / 4 }
