@@ -27,8 +27,8 @@ import (
 //   - Where the least erased of the free lines is opened, how long a line is in use
 //     is chance as before, but how long it waits is not. Lines are then simulated
 //     without their pages, with times in use as they were watched (see parked).
-//   - A policy that follows erase counts otherwise holds them together: the spread stays
-//     as it is, provided that lines forget where they stood while watched.
+//   - A policy that follows erase counts otherwise holds them together: the spread
+//     stays as it is, provided that lines forget where they stood while watched.
 //   - Lines all of whose data was kept while watched are reached by nothing, and
 //     stay as they are.
 //
@@ -438,8 +438,9 @@ func (w *eraseWatch) lifetimes(now uint64) (lives []erasure, entries []eraseSpan
 }
 
 // renewal is what the spans of some lines tell: the variance between the lines
-// gained per page programmed, the rate. What a span is in the mean, span, is known from the
-// number of erases; correction is how much that changes the root of the variance.
+// gained per page programmed, the rate. What a span is in the mean, span, is known
+// from the number of erases; correction is how much that changes the root of the
+// variance.
 //
 // Long spans are seen in part only: some had begun before the watch and some go
 // on after it. The product-limit estimate uses what is known of both (Kaplan and

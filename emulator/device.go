@@ -133,7 +133,7 @@ type Device struct {
 
 	watch *eraseWatch // set by Aging
 
-	ahead uint32 // read for the sake of reading it
+	ahead uint32 // see WritePage
 
 	// skipped counts pages that were erased, or will be, without a program.
 	skipped uint64
@@ -327,7 +327,7 @@ func (d *Device) Write(now int64, lba, sectors uint64) (latency int64, err error
 // WritePage writes one logical page at the time of the latest request and
 // returns when it is accepted.
 func (d *Device) WritePage(logical uint32) (accepted int64, err error) {
-	d.ahead = d.mapping[logical] // is in the cache when collection is done
+	d.ahead = d.mapping[logical] // kept so that it is read, and in the cache after collection
 	if err := d.makeRoom(); err != nil {
 		return 0, err
 	}

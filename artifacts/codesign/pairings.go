@@ -276,8 +276,9 @@ func (b *bench) observe(metric string, value float64, unit string, labels ...str
 }
 
 // pairings observes for every system and cell the hit ratio of reads, the share
-// of reads that found all their pages in memory (group_hit_ratio), the loads and how prefetches fared, and for every cell how Payback compares, under
-// label system:
+// of reads that found all their pages in memory (group_hit_ratio), the loads and
+// how prefetches fared, and for every cell how Payback compares, under label
+// system:
 //
 //   - payback
 //   - hindsight: the pairing with the best hit ratio in that cell

@@ -12,11 +12,12 @@ import (
 // each device's models on that, and measures every policy on the second half,
 // on devices brought to the same state: same ageing, same first half.
 //
-// It observes read_latency_mean and percentiles by policy (us, from the
-// intended arrival; label compared tells the paper's policies from ours), service_latency_mean (from submission), redirected (share
-// of reads), extra_peer_reads (reads a device serves for the other's client,
-// over those that its own client wants; the worse device's) and duplicate_reads
-// (share of reads sent twice).
+// It observes read_latency_mean and percentiles by policy (us, from the intended
+// arrival; label compared tells the paper's policies from others), service_latency_mean
+// (from submission), write_latency_mean, redirected (share of reads), foreign_reads
+// (share of reads that the other client's device serves), extra_peer_reads (reads a
+// device serves for the other's client, over those that its own client wants; the
+// worse device's) and duplicate_reads (share of reads sent twice).
 func replayPair(ctx context.Context, env *artifacts.Env) error {
 	names := env.Params["policies"].([]string)
 	if err := replay.CheckPolicies(names); err != nil {

@@ -20,14 +20,14 @@ func Baseline() Policy { return baseline{} }
 func (baseline) Name() string                 { return "baseline" }
 func (baseline) Route(_ *Host, r Read) Choice { return Choice{Device: r.Client} }
 
-type always struct{}
+type toPeer struct{}
 
 // Peer reads from the primary's peer, always: what moving is worth where nothing
-// is known. No artifact has it.
-func Peer() Policy { return always{} }
+// is known. It is ours; the published code has none such.
+func Peer() Policy { return toPeer{} }
 
-func (always) Name() string                 { return "peer" }
-func (always) Route(h *Host, r Read) Choice { return Choice{Device: peer(h, r)} }
+func (toPeer) Name() string                 { return "peer" }
+func (toPeer) Route(h *Host, r Read) Choice { return Choice{Device: peer(h, r)} }
 
 type random struct{ rng *rand.Rand }
 

@@ -180,7 +180,7 @@ func (s *Study) Record(ctx context.Context) ([]*admission.Log, error) {
 // PolicyNames are the policies a Study knows, in the order of its tables.
 // hedging and its combinations wait for the 98th percentile of a client's
 // baseline latencies, as the published runs do, hedging-p95 for the 95th.
-// heimdall-reads and extended are this program's own.
+// peer, heimdall-reads and extended are this program's own.
 func PolicyNames() []string {
 	return []string{
 		"baseline", "peer", "random", "round-robin", "shortest-queue", "hedging", "hedging-p95", "c3", "ams", "heron",
