@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"reprise/artifacts"
 	"reprise/runner/report"
 	"reprise/runner/report/crate"
 )
@@ -43,6 +44,15 @@ func betrayed(t *testing.T) string {
 // telling is what an anonymous output must not have, and nothing less.
 var telling = []string{
 	"lovelace", "db1", "example.org", "engine", "cluster", "filer", "10.20.30", "fe80", "2001:db8", "0fc63daf", "52:54:00", "/var/lib/reprise", "homes", "countess", "babbage",
+}
+
+// A crate leaves out a manifest that names somebody; those that ship name nobody.
+func TestShippedManifestsNameNobody(t *testing.T) {
+	for _, name := range artifacts.EmbeddedNames() {
+		text, err := artifacts.EmbeddedSource(name)
+		require.NoError(t, err)
+		require.False(t, new(report.Run).Names(string(text)), name)
+	}
 }
 
 func TestReportsAreAnonymous(t *testing.T) {
