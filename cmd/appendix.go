@@ -74,6 +74,7 @@ Formats:
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "markdown", "markdown, latex, repeto or trovi")
+	among(c.Flags(), "format", "markdown", "latex", "repeto", "trovi")
 	c.Flags().StringArrayVar(&tags, "tag", nil, "with --format trovi, a `tag` of Trovi's list; may be repeated")
 	c.Flags().StringVarP(&output, "output", "o", "-", "write to this `file` (- is standard output)")
 	c.Flags().StringVar(&run, "run", "", "take measured times and verdicts from this `run`")

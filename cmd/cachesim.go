@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reprise/artifacts"
 	"reprise/policies/cache"
+	"reprise/policies/cache/params"
 	"reprise/policies/cache/prefetch"
 	"reprise/traces"
 )
@@ -100,12 +102,14 @@ policies, prefetchers and their parameters: reprise cachesim --list`,
 	f.StringVarP(&o.policies, "policy", "p", "lru", "comma list of policies, each with its parameters (see --list)")
 	f.StringVar(&o.prefetch, "prefetch", "none", "comma list of prefetchers, each with its parameters (see --list)")
 	f.StringVar(&o.mode, "mode", "object", "object: a request is for one object; block: for a range of pages")
+	among(f, "mode", "object", "block")
 	o.block.register(f)
 	o.curve.register(f)
 	f.StringVarP(&o.sizes, "size", "s", "1%,10%", "comma list of cache sizes: N, 10MiB or 1% of the footprint")
 	f.BoolVar(&o.ignoreSizes, "ignore-obj-size", false, "let every object have size 1, and sizes count objects")
 	f.Uint32Var(&o.pageSize, "page-size", 0, "bytes of a page (block mode: 4096); in object mode, split requests into pages and cache these")
 	f.StringVar(&o.format, "format", "", "format of the traces (default: detect it)")
+	among(f, "format", traceFormats()...)
 	f.Uint64Var(&o.seed, "seed", 0, "seed of what policies draw at random; 0 is libCacheSim's")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "replays at a time (default: one for each processor)")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
@@ -211,19 +215,24 @@ func (a *app) cachesim(ctx context.Context, o cachesim, paths []string) error {
 	var err error
 	const hint = "reprise cachesim --list tells the policies, prefetchers and their parameters"
 	if jobs.policies, err = cache.ParsePolicies(o.policies); err != nil {
-		return fail(ExitUsage, err, hint)
+		var known []string
+		for _, p := range cache.Policies() {
+			known = append(known, p.Name)
+		}
+		return fail(ExitUsage, err, nearest(o.policies, known), hint)
 	}
 	if jobs.prefetchers, err = prefetch.Parse(o.prefetch); err != nil {
-		return fail(ExitUsage, err, hint)
+		var known []string
+		for _, p := range prefetch.All() {
+			known = append(known, p.Name)
+		}
+		return fail(ExitUsage, err, nearest(o.prefetch, known), hint)
 	}
 	if jobs.sizes, err = cache.ParseSizes(o.sizes); err != nil {
 		return fail(ExitUsage, err)
 	}
 	if o.jobs < 0 {
 		return fail(ExitUsage, fmt.Errorf("--jobs %d: must not be negative", o.jobs))
-	}
-	if o.mode != "object" && o.mode != "block" {
-		return fail(ExitUsage, fmt.Errorf("--mode %s: must be object or block", o.mode))
 	}
 	if err := o.block.check(o); err != nil {
 		return fail(ExitUsage, err)
@@ -250,6 +259,17 @@ func (a *app) cachesim(ctx context.Context, o cachesim, paths []string) error {
 		}
 	}
 	return nil
+}
+
+// nearest suggests what was meant by the first choice of a comma list whose name
+// is not known.
+func nearest(list string, known []string) string {
+	for _, choice := range params.Split(list) {
+		if name, _, _ := strings.Cut(choice, ":"); !slices.Contains(known, name) {
+			return artifacts.DidYouMean(name, known)
+		}
+	}
+	return ""
 }
 
 func (a *app) cachesimTrace(ctx context.Context, o cachesim, path string, jobs cachesimJobs, print func(simRow) error) error {

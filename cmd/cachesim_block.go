@@ -23,6 +23,7 @@ type blockFlags struct {
 func (b *blockFlags) register(f *pflag.FlagSet) {
 	f.DurationVar(&b.latency, "latency", cache.DefaultLatency, "block mode: time the backend takes for a request")
 	f.StringVar(&b.writes, "writes", "through", "block mode: through (to cache and backend), back (to the cache) or around it")
+	among(f, "writes", "through", "back", "around")
 	f.DurationVar(&b.window, "window", 10*time.Minute, "block mode: time over which the peak load is averaged")
 	f.DurationVar(&b.interval, "interarrival", 0, "block mode: time between requests, instead of the trace's own; needed if it has none")
 }

@@ -372,6 +372,7 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	f.testbedFlags.add(c)
 	c.Flags().StringVar(&f.profile, "profile", "", "size the lease by the budgets of this profile's experiments")
+	among(c.Flags(), "profile", artifacts.ProfileNames...)
 	c.Flags().Float64Var(&f.hours, "hours", 0, "length of the lease in hours")
 	c.Flags().StringVar(&f.site, "site", "", "site, instead of the manifest's")
 	c.Flags().StringSliceVar(&f.nodes, "node", nil, "lease these nodes, by uid, instead of any of the node type")

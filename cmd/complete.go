@@ -4,12 +4,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"reprise/artifacts"
 )
 
-// completeArguments has the shell complete what a command's usage line names:
-// artifacts, recorded runs, and the values of --profile.
+// completeArguments has the shell complete what a command's usage line names,
+// artifacts and recorded runs, and the values of flags that take one of a few.
 func (a *app) completeArguments(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		a.completeArguments(sub)
@@ -29,9 +30,14 @@ func (a *app) completeArguments(c *cobra.Command) {
 	case takes("RUN"):
 		c.ValidArgsFunction = a.completeRuns
 	}
-	if c.Flags().Lookup("profile") != nil {
-		// The flag exists and is completed once, so there is no error.
-		_ = c.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(artifacts.ProfileNames, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if o, is := f.Value.(*oneOf); is {
+			// The flag exists and is completed once, so there is no error.
+			_ = c.RegisterFlagCompletionFunc(f.Name, o.complete)
+		}
+	})
+	if c.HasParent() && c.HasSubCommands() {
+		c.Args = subcommand
 	}
 }
 

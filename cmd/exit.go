@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The exit codes. README.md has the same table, and a test compares them.
@@ -43,5 +44,6 @@ func fail(code int, err error, hints ...string) error {
 	if len(hints) == 0 && errors.As(err, &knows) {
 		hints = []string{knows.Hint()}
 	}
+	hints = slices.DeleteFunc(hints, func(hint string) bool { return hint == "" })
 	return &exitError{code: code, err: err, hints: hints}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,9 +46,6 @@ parameters are those of the run; a change of a manifest since is said.`,
   reprise export latest --format sh | less`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(export.Formats, format) {
-				return fail(ExitUsage, fmt.Errorf("--format %q: there are %s", format, strings.Join(export.Formats, ", ")))
-			}
 			p, s, notes, err := a.planToExport(args[0], f, cmd.Flags().Changed)
 			if err != nil {
 				return err
@@ -74,8 +70,10 @@ parameters are those of the run; a change of a manifest since is said.`,
 	}
 	flags := c.Flags()
 	flags.StringVarP(&format, "format", "f", "sh", "sh, parallel, slurm or make")
+	among(flags, "format", export.Formats...)
 	flags.StringVarP(&output, "output", "o", "-", "write to this `file` (- is standard output)")
 	flags.StringVar(&f.profile, "profile", "kick", "scale of the run: kick, local or paper")
+	among(flags, "profile", artifacts.ProfileNames...)
 	flags.StringSliceVar(&f.only, "only", nil, "these experiments only (E1,E3)")
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "set a parameter, `name=value`; a list a,b,c makes an axis; may be repeated")
 	storeFlag(c, &f.store)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"reprise/artifacts"
 	"reprise/checks"
 	"reprise/runner/report"
 )
@@ -33,6 +34,7 @@ named, their measured values run by run.`,
 		},
 	}
 	c.Flags().StringVar(&profile, "profile", "", "runs of this profile only")
+	among(c.Flags(), "profile", artifacts.ProfileNames...)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a run")
 	storeFlag(c, &storeFolder)
 	return c

@@ -41,7 +41,9 @@ type ioLog struct{ format, sort string }
 
 func (o *ioLog) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.format, "format", "", "format of the log (default: detect it)")
+	among(c.Flags(), "format", traceFormats()...)
 	c.Flags().StringVar(&o.sort, "sort", "stable", "order of requests submitted at the same time: stable, or quicksort as the published code has it")
+	among(c.Flags(), "sort", "stable", "quicksort")
 }
 
 func (o *ioLog) read(path string) (*admission.Log, error) {
@@ -125,6 +127,7 @@ at the median throughput, and outliers are judged by the medians of their period
 	}
 	o.flags(c)
 	c.Flags().StringVar(&compatName, "compat", "fixed", "labelling: fixed, paper or artifact")
+	among(c.Flags(), "compat", compats...)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a log")
 	return c
 }
@@ -228,6 +231,7 @@ before, completed or not.`,
 	}
 	o.flags(c)
 	c.Flags().StringVar(&inputs, "inputs", "heimdall", "set of features: heimdall, extended or linnos")
+	among(c.Flags(), "inputs", texts([]admission.Inputs{admission.HeimdallInputs, admission.ExtendedInputs, admission.LinnOSInputs})...)
 	c.Flags().BoolVar(&published, "published", false, "features and rows as the published code has them")
 	return c
 }
@@ -251,13 +255,16 @@ func replaceFile(path string, data []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-func recipeNames() string {
+func recipeNames() []string {
 	var names []string
 	for _, r := range admission.Recipes() {
 		names = append(names, r.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
+
+// compats are the pipelines that can be named.
+var compats = texts([]admission.Compat{admission.Fixed, admission.Paper, admission.Artifact})
 
 func recipeHelp() string {
 	var b strings.Builder
@@ -348,7 +355,8 @@ Models:
 	}
 	o.flags(c)
 	f := c.Flags()
-	f.StringVar(&model, "model", "heimdall", "model: "+recipeNames())
+	f.StringVar(&model, "model", "heimdall", "model: "+strings.Join(recipeNames(), ", "))
+	among(f, "model", recipeNames()...)
 	f.StringVarP(&out, "out", "o", "", "file to write the model to")
 	f.Uint64Var(&seed, "seed", 1, "seed of first weights and batches")
 	f.IntVar(&group, "group", 1, "reads that one decision is for (joint inference, causal)")
@@ -407,8 +415,10 @@ Models:
 	}
 	o.flags(c)
 	f := c.Flags()
-	f.StringVar(&models, "model", "all", "comma list of models: all, "+recipeNames())
+	f.StringVar(&models, "model", "all", "comma list of models: all, "+strings.Join(recipeNames(), ", "))
+	among(f, "model", append(recipeNames(), "all")...).several()
 	f.StringVar(&compatName, "compat", "fixed", "pipeline of the published figures: fixed, paper or artifact")
+	among(f, "compat", compats...)
 	f.Uint64Var(&seed, "seed", 1, "seed of splits, first weights and batches")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object a log and model")
 	return c
@@ -554,6 +564,7 @@ int16, with vector instructions where the processor has them.`,
 	}
 	o.flags(c)
 	c.Flags().StringVar(&precision, "precision", "int16", "arithmetic: float32, x1000, x1024 or int16")
+	among(c.Flags(), "precision", texts(admission.Precisions())...)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return c
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,16 +48,16 @@ keys that the Citation File Format 1.2 demands.`,
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "text", "text, json (one object a finding) or sarif (for code scanning)")
+	among(c.Flags(), "format", "text", "json", "sarif")
 	c.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
 	c.Flags().StringSliceVar(&badges, "badges", nil, "check what these badges ask for: available, functional, reproduced")
+	c.Flags().Lookup("badges").DefValue = ""
+	among(c.Flags(), "badges", artifacts.Badges...).several()
 	c.Flags().BoolVar(&strict, "strict", false, "let warnings fail, too")
 	return c
 }
 
 func (a *app) lint(args []string, format string, strict bool) error {
-	if format != "text" && format != "json" && format != "sarif" {
-		return fail(ExitUsage, fmt.Errorf("no format %q; there are text, json, sarif", format))
-	}
 	if len(args) == 0 {
 		args = artifacts.EmbeddedNames()
 	}
@@ -124,11 +123,6 @@ func count(n int, what string) string {
 
 // badges prints what each badge asks for and what is lacking.
 func (a *app) badges(args, badges []string) error {
-	for _, b := range badges {
-		if !slices.Contains(artifacts.Badges, b) {
-			return fail(ExitUsage, fmt.Errorf("no badge %q; there are %s", b, strings.Join(artifacts.Badges, ", ")))
-		}
-	}
 	manifests, err := a.loadAll(args)
 	if err != nil {
 		return err

@@ -39,6 +39,9 @@ func (f *nodeFlags) flags(flags *pflag.FlagSet) {
 	f.lease.flags(flags)
 }
 
+// placeKinds are what --on begins with, where it names no file.
+var placeKinds = []string{"local", "ssh", "slurm", "chameleon"}
+
 // nodes are the machines that steps run on.
 type nodes []node.Node
 
@@ -176,7 +179,8 @@ func (a *app) openNodes(ctx context.Context, f nodeFlags, storeFlag string) (nod
 	}
 	list, ok := strings.CutPrefix(f.on, "ssh:")
 	if !ok {
-		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), "write --on local, --on ssh:user@host,user@other, --on slurm or --on chameleon:PLATFORM")
+		kind, _, _ := strings.Cut(f.on, ":")
+		return nil, fail(ExitUsage, fmt.Errorf("--on %q is no place to run", f.on), artifacts.DidYouMean(kind, placeKinds), "write --on local, --on ssh:user@host,user@other, --on slurm or --on chameleon:PLATFORM")
 	}
 	targets := strings.Split(list, ",")
 	seen := map[string]bool{}

@@ -20,8 +20,10 @@ func (a *app) reportCommand() *cobra.Command {
 	var format, output, storeFolder string
 	var exit, identify bool
 	var formats strings.Builder
+	names := []string{"table"}
 	for _, f := range report.Formats {
 		fmt.Fprintf(&formats, "  %-12s %s\n", f.Name, f.About)
+		names = append(names, f.Name)
 	}
 	c := &cobra.Command{
 		Use:   "report [RUN]",
@@ -69,6 +71,7 @@ of the run.`,
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "table", "table, html, markdown, junit, github, bench, openmetrics or json")
+	among(c.Flags(), "format", names...)
 	c.Flags().StringVarP(&output, "output", "o", "-", "write to this `file` (- is standard output)")
 	c.Flags().BoolVar(&identify, "identify", false, "keep the names of users, machines and folders")
 	c.Flags().BoolVar(&exit, "exit-code", false, "end with the exit code of the run")

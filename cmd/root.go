@@ -127,5 +127,6 @@ reproduced.`,
 	}
 	root.AddCommand(a.commands()...)
 	a.completeArguments(root)
+	root.SetFlagErrorFunc(mistakenFlag)
 	return root
 }

@@ -103,6 +103,7 @@ network failed, 6 a claim could not be decided, 130 interrupted.`,
 func (f *runFlags) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.profile, "profile", "kick", "scale of the run: kick, local or paper")
+	among(flags, "profile", artifacts.ProfileNames...)
 	flags.StringSliceVar(&f.only, "only", nil, "run these experiments only (E1,E3)")
 	flags.StringArrayVar(&f.params, "param", nil, "set a parameter, `name=value`; a list a,b,c makes an axis; may be repeated")
 	flags.IntVar(&f.jobs, "jobs", 0, "steps that run at once on each machine (default: one for each of its cores)")

@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"reprise/artifacts"
@@ -25,14 +23,9 @@ language server:
   # yaml-language-server: $schema=reprise.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var out []byte
-			switch format {
-			case "json":
-				out = artifacts.Schema()
-			case "markdown":
+			out := artifacts.Schema()
+			if format == "markdown" {
 				out = artifacts.Reference()
-			default:
-				return fail(ExitUsage, fmt.Errorf("no format %q", format), "the formats are json and markdown")
 			}
 			if _, err := a.stdout.Write(out); err != nil {
 				return fail(ExitInfrastructure, err)
@@ -41,5 +34,6 @@ language server:
 		},
 	}
 	c.Flags().StringVar(&format, "format", "json", "json or markdown")
+	among(c.Flags(), "format", "json", "markdown")
 	return c
 }

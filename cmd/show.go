@@ -39,9 +39,6 @@ ARTIFACT is the name of one that reprise ships, a manifest, or the folder of one
 				return err
 			}
 			m := manifests[0]
-			if profile != "" && !slices.Contains(artifacts.ProfileNames, profile) {
-				return fail(ExitUsage, fmt.Errorf("no profile %q", profile), "the profiles are "+strings.Join(artifacts.ProfileNames, ", "))
-			}
 			switch {
 			case readme:
 				return a.showReadme(m)
@@ -52,6 +49,7 @@ ARTIFACT is the name of one that reprise ships, a manifest, or the folder of one
 		},
 	}
 	c.Flags().StringVar(&profile, "profile", "", "show the experiments in this profile: kick, local or paper")
+	among(c.Flags(), "profile", artifacts.ProfileNames...)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.Flags().BoolVar(&readme, "readme", false, "print the artifact's README.md instead")
 	c.MarkFlagsMutuallyExclusive("json", "readme")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ model keeps no state.`,
 			}
 			device, hasState := ssd.(*emulator.Device)
 			if save != "" && !hasState {
-				return fail(ExitUsage, errors.New("the femu model keeps no state to save"), "give another --preset: "+presetNames())
+				return fail(ExitUsage, errors.New("the femu model keeps no state to save"), "give another --preset: "+strings.Join(presetNames(), ", "))
 			}
 			source, closeTrace, err := a.openRequests(args[0], &flags, ssd, wrap)
 			if err != nil {
@@ -114,9 +115,11 @@ model keeps no state.`,
 			return printReplay(a.stdout, report)
 		},
 	}
-	c.Flags().StringVar(&preset, "preset", "femu", "device: femu, "+presetNames())
+	c.Flags().StringVar(&preset, "preset", "femu", "device: femu, "+strings.Join(presetNames(), ", "))
+	among(c.Flags(), "preset", append(presetNames(), "femu")...)
 	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
 	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice; other presets also random, wear-aware")
+	among(c.Flags(), "gc", victimPolicies...)
 	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
 	c.Flags().BoolVar(&wrap, "wrap", false, "take addresses modulo the device's capacity")
@@ -125,6 +128,9 @@ model keeps no state.`,
 	flags.add(c)
 	return c
 }
+
+// victimPolicies are the selections that --gc names.
+var victimPolicies = []string{"greedy", "fifo", "random", "d-choice", "cost-benefit", "wear-aware"}
 
 // openOrLoad makes a device, or loads one, which then has its own properties.
 func openOrLoad[D any](c *cobra.Command, load string, open func() (D, error)) (ssd D, err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,9 +110,11 @@ random. With --save the state is kept for reprise ssd replay --load.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&preset, "preset", "small", "device: "+presetNames())
+	f.StringVar(&preset, "preset", "small", "device: "+strings.Join(presetNames(), ", "))
+	among(f, "preset", presetNames()...)
 	f.StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
-	f.StringVar(&gc, "gc", "", "victim selection: greedy, fifo, random, d-choice, cost-benefit, wear-aware")
+	f.StringVar(&gc, "gc", "", "victim selection: "+strings.Join(victimPolicies, ", "))
+	among(f, "gc", victimPolicies...)
 	f.Float64Var(&way.Erases, "erases", 0, "erases of a line to reach, in the mean of all")
 	f.Float64Var(&way.Volumes, "volumes", 0, "volumes to write after --warm")
 	f.Float64Var(&way.Warm, "warm", way.Warm, "volumes until the state is steady")

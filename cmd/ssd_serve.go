@@ -105,7 +105,8 @@ loopback addresses only, since NBD knows no passwords, unless --allow-remote.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&preset, "preset", "small", "device: "+presetNames())
+	c.Flags().StringVar(&preset, "preset", "small", "device: "+strings.Join(presetNames(), ", "))
+	among(c.Flags(), "preset", presetNames()...)
 	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
 	c.Flags().StringArrayVar(&exports, "export", nil, "`NAME[=PRESET]` of a device; once for each (default ssd)")
 	c.Flags().StringArrayVar(&listen, "listen", nil, "`unix:PATH` or tcp:HOST:PORT; once for each")
@@ -119,12 +120,12 @@ loopback addresses only, since NBD knows no passwords, unless --allow-remote.`,
 	return c
 }
 
-func presetNames() string {
+func presetNames() []string {
 	var names []string
 	for _, p := range emulator.Presets {
 		names = append(names, p.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // openExport makes the device of an export and opens its data; state is the

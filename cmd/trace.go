@@ -51,10 +51,13 @@ type traceFlags struct {
 func (f *traceFlags) add(c *cobra.Command) {
 	flags, o := c.Flags(), &f.options
 	flags.StringVar(&o.Format, "format", "", "the input's `format`, see reprise trace formats (default: detected)")
+	among(flags, "format", traceFormats()...)
 	flags.Uint32Var(&o.BlockSize, "block-size", 0, "`bytes` of a block in formats that count blocks (default 512)")
 	flags.StringVar(&o.TimeUnit, "time-unit", "", "`unit` of times where the format leaves it open: s, ms, us, ns, 100ns")
+	among(flags, "time-unit", timeUnits...)
 	flags.IntVar(&f.volume, "volume", -1, "only the requests of volume `number`")
 	flags.StringVar(&o.Action, "action", "", "blkparse `event` that counts as a request: Q, D or C (default Q)")
+	among(flags, "action", "Q", "D", "C")
 	flags.StringVar(&o.CSV.Time, "time", "", "csv `column` of the arrival time, by name or number from 1")
 	flags.StringVar(&o.CSV.ID, "id", "", "csv `column` of the object's id")
 	flags.StringVar(&o.CSV.Offset, "offset", "", "csv `column` of the address")
@@ -63,6 +66,7 @@ func (f *traceFlags) add(c *cobra.Command) {
 	flags.StringVar(&o.CSV.Volume, "volume-column", "", "csv `column` of the volume")
 	flags.StringVar(&o.CSV.Latency, "latency", "", "csv `column` of the measured latency")
 	flags.StringVar(&o.CSV.LatencyUnit, "latency-unit", "", "`unit` of the latency")
+	among(flags, "latency-unit", timeUnits...)
 	flags.Uint32Var(&o.CSV.OffsetUnit, "offset-unit", 0, "`bytes` in one unit of the address (default: by the column's name)")
 	flags.Uint32Var(&o.CSV.SizeUnit, "size-unit", 0, "`bytes` in one unit of the size (default: by the column's name)")
 	flags.StringSliceVar(&o.CSV.ReadValues, "op-read", nil, "`values` of the operation that mean read")
@@ -71,7 +75,19 @@ func (f *traceFlags) add(c *cobra.Command) {
 	flags.StringSliceVar(&o.CSV.FlushValues, "op-flush", nil, "`values` of the operation that mean flush")
 	flags.StringVar(&f.delim, "delimiter", "", "csv `character` between columns, or tab (default: detected)")
 	flags.StringVar(&o.CSV.Header, "header", "", "csv: whether the first line names the columns, `yes` or no (default: detected)")
+	among(flags, "header", "yes", "no")
 	flags.BoolVar(&o.CSV.HashIDs, "hash-ids", false, "csv: ids are text; take their hash")
+}
+
+// timeUnits are those that traces know.
+var timeUnits = []string{"s", "ms", "us", "ns", "100ns"}
+
+func traceFormats() []string {
+	var names []string
+	for _, f := range traces.Formats() {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // open opens the trace at path for reading.
@@ -309,6 +325,7 @@ type traceOutput struct {
 
 func (o *traceOutput) add(c *cobra.Command) {
 	c.Flags().StringVar(&o.to, "to", "", "the output's `format`: oracleGeneral or csv (default: by the output's name, otherwise csv)")
+	among(c.Flags(), "to", "oracleGeneral", "csv")
 	c.Flags().BoolVar(&o.force, "force", false, "replace the output if it exists")
 }
 

@@ -60,6 +60,7 @@ type looks struct {
 func (l *looks) flags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&l.theme, "theme", "", "colours of the terminal UI: default, light, high-contrast, colour-blind-safe or mono (default $REPRISE_THEME or by the terminal's background)")
+	among(flags, "theme", tui.ThemeNames()...)
 	flags.BoolVar(&l.mouse, "mouse", false, "the terminal UI takes the mouse: the wheel moves, a click gives a pane the focus; selecting text then needs shift")
 	flags.BoolVar(&l.still, "reduced-motion", false, "nothing in the terminal UI moves that does not have to (default $REPRISE_REDUCED_MOTION)")
 }

@@ -86,6 +86,7 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 		wanted[id] = false
 	}
 	unknown := maps.Clone(o.Params)
+	var takes []string
 	for _, m := range manifests {
 		keys := map[string][]*Step{} // by experiment
 		for _, id := range experimentOrder(m) {
@@ -102,6 +103,7 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 			}
 			params := map[string]any{}
 			for _, name := range e.ParamNames(o.Profile) {
+				takes = append(takes, name)
 				if v, given := o.Params[name]; given {
 					params[name] = v
 					delete(unknown, name)
@@ -134,14 +136,27 @@ func NewPlan(manifests []*artifacts.Manifest, o Options) (*Plan, error) {
 	}
 	for _, id := range o.Only {
 		if !wanted[id] {
-			return nil, fmt.Errorf("no experiment %q in %s", id, names(manifests))
+			var known []string
+			for _, m := range manifests {
+				known = append(known, m.ExperimentIDs()...)
+			}
+			return nil, &askedError{fmt.Sprintf("no experiment %q in %s", id, names(manifests)), artifacts.DidYouMean(id, known)}
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("no experiment that runs takes a parameter %s", strings.Join(sortedStrings(unknown), ", "))
+		wrong := sortedStrings(unknown)
+		return nil, &askedError{"no experiment that runs takes a parameter " + strings.Join(wrong, ", "), artifacts.DidYouMean(wrong[0], takes)}
 	}
 	return p, nil
 }
+
+// askedError says that the options ask for what there is not.
+type askedError struct{ message, hint string }
+
+func (e *askedError) Error() string { return e.message }
+
+// Hint says what was probably meant.
+func (e *askedError) Hint() string { return e.hint }
 
 func names(manifests []*artifacts.Manifest) string {
 	var out []string
