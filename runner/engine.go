@@ -81,7 +81,7 @@ type outcome struct {
 	reused       bool
 	dir          string // of its result
 	node         string // that measured it
-	machine      node.Machine
+	machine      string // that, as unlike compares them; "" if it does not matter
 	place        *place // where it was run now
 	nodeFailed   bool
 	again        bool  // the node failed, and the step is to be tried again
@@ -110,7 +110,8 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		Engine: e, plan: p, run: run, log: log,
 		steps:    p.ByName(),
 		places:   e.places(),
-		outcomes: map[string]outcome{},
+		outcomes: make(map[string]outcome, len(p.Steps)),
+		of:       p.byExperiment(),
 		left:     map[ExperimentID]int{},
 		ran:      map[ExperimentID]bool{},
 		sum: Summary{
@@ -216,6 +217,7 @@ type execution struct {
 	steps    map[string]*Step
 	places   places
 	outcomes map[string]outcome
+	of       map[ExperimentID][]*Step
 	left     map[ExperimentID]int // steps of an experiment that have not ended
 	ran      map[ExperimentID]bool
 	sum      Summary
@@ -248,15 +250,16 @@ func (x *execution) unkept(err error) error {
 func (x *execution) walk(ctx context.Context) {
 	waiting := map[string]int{}
 	next := map[string][]*Step{}
-	var ready []*Step
+	// Steps that wait for no other: those that may have been measured before, and
+	// those that have to run.
+	var open, ready []*Step
 	for _, s := range x.plan.Steps {
 		x.left[ExperimentID{s.Artifact, s.Experiment}]++
-		waiting[s.ID] = len(s.After)
 		for _, id := range s.After {
 			next[id] = append(next[id], s)
 		}
-		if len(s.After) == 0 {
-			ready = append(ready, s)
+		if waiting[s.ID] = len(s.After); waiting[s.ID] == 0 {
+			open = append(open, s)
 		}
 	}
 	for _, m := range x.plan.Artifacts {
@@ -267,7 +270,7 @@ func (x *execution) walk(ctx context.Context) {
 		}
 	}
 	if !x.Fresh {
-		x.places.heldFirst(ready)
+		x.places.heldFirst(open)
 	}
 	ended := make(chan outcome)
 	running, held := 0, false
@@ -278,14 +281,15 @@ func (x *execution) walk(ctx context.Context) {
 		for _, s := range next[o.step.ID] {
 			waiting[s.ID]--
 			if _, left := x.outcomes[s.ID]; waiting[s.ID] == 0 && !left {
-				ready = append(ready, s)
+				open = append(open, s)
 			}
 		}
 	}
-	for len(ready) > 0 || running > 0 {
+	for len(open) > 0 || len(ready) > 0 || running > 0 {
 		x.broken(x.log.Err())
 		for _, s := range x.toLeaveOut(begun) {
-			ready = slices.DeleteFunc(ready, func(r *Step) bool { return r == s })
+			this := func(other *Step) bool { return other == s }
+			open, ready = slices.DeleteFunc(open, this), slices.DeleteFunc(ready, this)
 			o := outcome{step: s, status: event.SkippedOn, left: true, why: "skipped on request"}
 			x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
 			done(o)
@@ -293,6 +297,16 @@ func (x *execution) walk(ctx context.Context) {
 		if on, why := x.control.isHeld(); on != held {
 			held = on
 			x.log.Emit(event.Held{On: on, Why: why})
+		}
+		if ctx.Err() != nil && len(ready) > 0 {
+			open, ready = append(ready, open...), nil
+		}
+		if len(open) > 0 && !held {
+			// All of them before the first that runs, which may be a measurement.
+			some := open[:min(len(open), atOnce)]
+			open = open[len(some):]
+			ready = append(ready, x.settle(ctx, some, done)...)
+			continue
 		}
 		for i := 0; i < len(ready) && !held && !x.places.full(time.Now()); {
 			s := ready[i]
@@ -328,7 +342,7 @@ func (x *execution) walk(ctx context.Context) {
 				o = x.step(stepCtx, s, p, attempt, h, blocked, inputs)
 			}()
 		}
-		if running == 0 && len(ready) == 0 {
+		if running == 0 && len(ready) == 0 && len(open) == 0 {
 			break
 		}
 		if running == 0 && held {
@@ -374,6 +388,56 @@ func (x *execution) walk(ctx context.Context) {
 			done(o)
 		}
 	}
+}
+
+// atOnce is how many steps are settled together.
+const atOnce = 512
+
+// settle ends those of the steps that need not run, in their order, and gives
+// the others. Results are looked up on all cores, and events written together.
+func (x *execution) settle(ctx context.Context, steps []*Step, done func(outcome)) (run []*Step) {
+	type settled struct {
+		outcome
+		said event.Prepared
+	}
+	list := make([]settled, len(steps))
+	workers := min(runtime.GOMAXPROCS(0), len(steps))
+	panicked := make([]any, workers)
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panicked[w] = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+				}
+			}()
+			for i := w; i < len(steps); i += workers {
+				o, said, _ := x.withoutRunning(ctx, steps[i], x.blockedBy(steps[i]), x.Store.Known)
+				list[i] = settled{o, x.log.Prepare(said...)}
+			}
+		})
+	}
+	all.Wait()
+	for _, p := range panicked {
+		if p != nil {
+			panic(p) // as with that of a step that runs
+		}
+	}
+	var said event.Prepared
+	for i, o := range list {
+		if o.status == "" {
+			run = append(run, steps[i])
+			continue
+		}
+		said = append(said, o.said...)
+		if x.left[ExperimentID{o.step.Artifact, o.step.Experiment}] == 1 {
+			x.log.Record(said) // before the verdicts
+			said = nil
+		}
+		done(o.outcome)
+	}
+	x.log.Record(said)
+	return run
 }
 
 // blockedBy is how a step ended that s needs and that did not succeed.
@@ -437,10 +501,7 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 	if why, left := x.plan.Left[ExperimentID{m.Artifact, experiment}]; left {
 		status = checks.Status{State: checks.LeftOut, Reason: why}
 	}
-	for _, s := range x.plan.Steps {
-		if s.Artifact != m.Artifact || s.Experiment != experiment {
-			continue
-		}
+	for _, s := range x.of[ExperimentID{m.Artifact, experiment}] {
 		o := x.outcomes[s.ID]
 		if s.measures() {
 			measured = append(measured, o)
@@ -476,38 +537,50 @@ func (x *execution) judge(m *artifacts.Manifest, experiment string) {
 	}
 }
 
-// step brings one step to its end, or an attempt at it; it runs beside others.
-func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h *handle, blocked *outcome, inputs []outcome) outcome {
-	o := outcome{step: s, place: p}
+// withoutRunning ends a step that need not run, or cannot, and gives the events
+// of that. Otherwise the outcome has no status, and the error says why no stored
+// result stands in, if more is to be said than that there is none.
+func (x *execution) withoutRunning(ctx context.Context, s *Step, blocked *outcome, look lookUp) (o outcome, said []event.Payload, err error) {
+	o.step = s
 	if blocked != nil {
 		o.status, o.left, o.why = event.SkippedOn, blocked.left, blocked.step.ID+" did not succeed"
 		if o.left {
 			o.why = "skipped with " + blocked.step.ID
 		}
-		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
-		return o
+		return o, []event.Payload{event.StepFinished{Step: s.ID, Status: o.status, Error: o.why}}, nil
 	}
 	if ctx.Err() != nil {
 		o.status, o.why = event.Cancelled, "interrupted"
-		x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status})
+		return o, []event.Payload{event.StepFinished{Step: s.ID, Status: o.status}}, nil
+	}
+	result, err := x.stored(s, look)
+	if result == nil {
+		return o, nil, err
+	}
+	list, err := readObservations(result.Observations())
+	if err != nil {
+		return o, nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	}
+	o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, measuredOn(s, result)
+	o.warnings = result.Warnings
+	o.observations = labelled(s, list)
+	said = append(said, event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)})
+	for _, w := range result.Warnings {
+		said = append(said, event.Warned{Step: s.ID, Message: w})
+	}
+	return o, append(said, observed(s, o.observations)...), nil
+}
+
+// step brings one step to its end, or an attempt at it; it runs beside others.
+func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h *handle, blocked *outcome, inputs []outcome) outcome {
+	// Again, since another may have measured the same by now.
+	o, said, err := x.withoutRunning(ctx, s, blocked, x.Store.Lookup)
+	o.place = p
+	if o.status != "" {
+		x.log.Emit(said...)
 		return o
 	}
-	result, why := x.Stored(s)
-	if result != nil {
-		list, bad := readObservations(result.Observations())
-		if bad == nil {
-			o.status, o.reused, o.dir, o.node, o.machine = event.Done, true, result.Dir, result.Node, result.Machine
-			o.warnings = result.Warnings
-			o.observations = labelled(s, list)
-			said := []event.Payload{event.StepReused{Step: s.ID, Key: s.Key, From: result.Run, Host: x.unlikeHere(result), Log: result.Dir, Seconds: result.Usage.Wall.Seconds(), Observations: len(list), Made: made(result)}}
-			for _, w := range result.Warnings {
-				said = append(said, event.Warned{Step: s.ID, Message: w})
-			}
-			x.log.Emit(append(said, observed(s, o.observations)...)...)
-			return o
-		}
-		why = x.Store.Why(s.ID, s.Key, s.Parts, fmt.Errorf("%w: %w", store.ErrDamaged, bad))
-	}
+	why := x.Store.Why(s.ID, s.Key, s.Parts, err)
 	end := event.StepFinished{Step: s.ID}
 	records, err := x.run.Begin(s.ID, s.Key, s.Parts, p.Name(), p.machine, x.Now())
 	if err != nil {
@@ -536,14 +609,23 @@ func (x *execution) step(ctx context.Context, s *Step, p *place, attempt int, h 
 // Stored gives the result that stands in for a step, or nil and why the step
 // has to run.
 func (e *Engine) Stored(s *Step) (result *store.Result, why string) {
-	result, err := e.Store.Lookup(s.Key)
-	switch {
-	case e.Fresh && (result == nil || !slices.Contains(e.Resumes, result.Run)):
-		return nil, "asked for by --fresh"
-	case result == nil:
-		return nil, e.Store.Why(s.ID, s.Key, s.Parts, err)
+	result, err := e.stored(s, e.Store.Lookup)
+	if result == nil {
+		why = e.Store.Why(s.ID, s.Key, s.Parts, err)
 	}
-	return result, ""
+	return result, why
+}
+
+var errFresh = errors.New("asked for by --fresh")
+
+type lookUp func(key string) (*store.Result, error)
+
+func (e *Engine) stored(s *Step, look lookUp) (*store.Result, error) {
+	result, err := look(s.Key)
+	if e.Fresh && (result == nil || !slices.Contains(e.Resumes, result.Run)) {
+		return nil, errFresh
+	}
+	return result, err
 }
 
 // made is what a result's step left.
@@ -752,7 +834,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		o.unkept = x.unkept(err)
 		return fail(event.InfrastructureFailure, err)
 	}
-	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, result.Machine, result.Warnings, result.Dir
+	o.dir, o.node, o.machine, o.warnings, end.Log = result.Dir, result.Node, measuredOn(s, result), result.Warnings, result.Dir
 	end.Status, end.Observations, end.Made = event.Done, len(list), made(result)
 	list = labelled(s, list)
 	x.log.Emit(observed(s, list)...)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"reprise/runner/node"
+	"reprise/runner/store"
 )
 
 // place is a node with what runs on it.
@@ -164,17 +165,24 @@ func (p *place) end(o outcome, backoff time.Duration, now time.Time) {
 	}
 }
 
+// measuredOn is the machine of a step's result as unlike compares them.
+func measuredOn(s *Step, r *store.Result) string {
+	if !s.measures() || r.Machine.Cores == 0 {
+		return ""
+	}
+	return r.Machine.String()
+}
+
 // unlike says how the machines that measured an experiment differ, if they do
 // so in what a measurement depends on.
 func unlike(outcomes []outcome) string {
 	kinds := map[string][]string{}
 	for _, o := range outcomes {
-		if o.node == "" || o.machine.Cores == 0 {
+		if o.node == "" || o.machine == "" {
 			continue // not measured, or by a version that did not write it down
 		}
-		kind := o.machine.String()
-		if !slices.Contains(kinds[kind], o.node) {
-			kinds[kind] = append(kinds[kind], o.node)
+		if !slices.Contains(kinds[o.machine], o.node) {
+			kinds[o.machine] = append(kinds[o.machine], o.node)
 		}
 	}
 	if len(kinds) < 2 {

@@ -372,6 +372,15 @@ func (p *Plan) ByName() map[string]*Step {
 	return steps
 }
 
+func (p *Plan) byExperiment() map[ExperimentID][]*Step {
+	steps := map[ExperimentID][]*Step{}
+	for _, s := range p.Steps {
+		id := ExperimentID{s.Artifact, s.Experiment}
+		steps[id] = append(steps[id], s)
+	}
+	return steps
+}
+
 func sortedStrings[M ~map[string]V, V any](m M) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {

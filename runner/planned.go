@@ -11,11 +11,7 @@ func (s *Step) measures() bool { return s.Exclusive || s.Shell != nil }
 
 // planned is the plan as the log has it.
 func planned(p *Plan) event.Planned {
-	steps := map[ExperimentID][]*Step{}
-	for _, s := range p.Steps {
-		id := ExperimentID{s.Artifact, s.Experiment}
-		steps[id] = append(steps[id], s)
-	}
+	steps := p.byExperiment()
 	var out event.Planned
 	for _, m := range p.Artifacts {
 		out.About = append(out.About, about(m, p))

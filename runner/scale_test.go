@@ -1,12 +1,15 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
+	"reprise/runner/event"
 	"reprise/runner/node"
 	"reprise/runner/store"
 )
@@ -91,13 +95,30 @@ func BenchmarkRestart100k(b *testing.B) {
 	p := bigPlan(b, n)
 	kept, err := store.Open(b.TempDir())
 	require.NoError(b, err)
+	measured(b, kept, p.Steps[:n/2])
+	b.ResetTimer()
+	for b.Loop() {
+		kept, err := store.Open(kept.Root()) // as another process does
+		require.NoError(b, err)
+		ctx, cancel := context.WithCancel(b.Context())
+		here := &stopAt{Local: node.NewLocal(), first: cancel}
+		e := &Engine{Store: kept, Nodes: []node.Node{here}, Version: "test", Now: time.Now}
+		sum, err := e.Execute(ctx, p, func(Summary) int { return 0 })
+		require.NoError(b, err)
+		require.InDelta(b, n/2, sum.Steps["reused"], 4) // those beside the first
+		cancel()
+	}
+}
+
+// measured has the store keep results of steps.
+func measured(tb testing.TB, kept *store.Store, steps []*Step) {
 	run, err := kept.NewRun(time.Now())
-	require.NoError(b, err)
+	require.NoError(tb, err)
 	machine := node.ThisMachine()
 	var all errgroup
-	for i, s := range p.Steps[:n/2] {
+	for i, s := range steps {
 		all.Go(func() error {
-			lines, err := encodeObservations([]checks.Observation{{Metric: "miss_ratio", Value: float64(i) / float64(n), Unit: "1"}, {Metric: "requests", Value: 1e6, Unit: "1"}})
+			lines, err := encodeObservations([]checks.Observation{{Metric: "miss_ratio", Value: float64(i) / float64(len(steps)), Unit: "1"}, {Metric: "requests", Value: 1e6, Unit: "1"}})
 			if err != nil {
 				return err
 			}
@@ -109,18 +130,65 @@ func BenchmarkRestart100k(b *testing.B) {
 			return err
 		})
 	}
-	require.NoError(b, all.Wait())
-	require.NoError(b, run.Close())
-	b.ResetTimer()
-	for b.Loop() {
-		ctx, cancel := context.WithCancel(b.Context())
-		here := &stopAt{Local: node.NewLocal(), first: cancel}
-		e := &Engine{Store: kept, Nodes: []node.Node{here}, Version: "test", Now: time.Now}
-		sum, err := e.Execute(ctx, p, func(Summary) int { return 0 })
-		require.NoError(b, err)
-		require.InDelta(b, n/2, sum.Steps["reused"], 4) // those beside the first
-		cancel()
+	require.NoError(tb, all.Wait())
+	require.NoError(tb, run.Close())
+}
+
+// TestReuseIsToldInOrder restarts a run of two experiments: what is reused comes
+// in the plan's order, whole and without gaps, verdicts stand behind the last step
+// they wait for, and the one step that is missing begins when all that is known.
+func TestReuseIsToldInOrder(t *testing.T) {
+	const yaml = head + `
+  E1: {title: t, profiles: {kick: {compute: 60s}}, matrix: {n: %[1]s}, run: demo.measure}
+  E2: {title: t, profiles: {kick: {compute: 60s}}, matrix: {n: %[1]s, seed: [1, 2]}, run: demo.sweep}
+claims:
+  C1: {statement: s, source: {where: "table 1", kind: table}, experiment: E1, checks: [{value: {metric: miss_ratio, aggregate: mean, expect: {min: 0}}}]}
+  C2: {statement: s, source: {where: "table 1", kind: table}, experiment: E2, checks: [{value: {metric: miss_ratio, aggregate: mean, expect: {min: 0}}}]}
+`
+	m, findings := artifacts.Load("artifact.yaml", fmt.Appendf(nil, yaml, "["+upTo(atOnce/2+1)+"]"))
+	require.NoError(t, findings.Err())
+	p, err := NewPlan([]*artifacts.Manifest{m}, Options{Profile: "kick", Platform: node.ThisMachine().Platform()})
+	require.NoError(t, err)
+	b := newBench(t)
+	lacks := p.Steps[atOnce]
+	measured(t, b.engine.Store, slices.DeleteFunc(slices.Clone(p.Steps), func(s *Step) bool { return s == lacks }))
+	var got []string
+	_, err = b.engine.Execute(t.Context(), p, func(Summary) int { return 0 }, func(e event.Event) {
+		require.Equal(t, len(b.events)+1, e.Seq)
+		b.events = append(b.events, e)
+		switch v := e.Payload.(type) {
+		case event.StepReused:
+			got = append(got, v.Step)
+		case event.Observed:
+			if v.Metric != "requests" {
+				got = append(got, "of "+v.Step)
+			}
+		case event.StepStarted:
+			got = append(got, "started "+v.Step)
+		case event.Judged:
+			got = append(got, v.Claim)
+		}
+	})
+	require.NoError(t, err)
+	var want []string
+	for i, s := range p.Steps {
+		if s != lacks {
+			want = append(want, s.ID, "of "+s.ID)
+		}
+		if i+1 < len(p.Steps) && p.Steps[i+1].Experiment != s.Experiment {
+			want = append(want, "C1")
+		}
 	}
+	require.Equal(t, append(want, "started "+lacks.ID, "of "+lacks.ID, "C2"), got)
+
+	data, err := os.ReadFile(filepath.Join(b.engine.Store.RunDir(b.events[0].Run), store.EventsFile))
+	require.NoError(t, err)
+	var log []event.Event
+	for e, err := range event.Read(bytes.NewReader(data)) {
+		require.NoError(t, err)
+		log = append(log, e)
+	}
+	require.Equal(t, b.events, log)
 }
 
 // stopAt is a node that ends the run when its first step comes.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"reprise/checks"
@@ -328,7 +329,11 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if e.Payload == nil {
 		return nil, fmt.Errorf("event %d has no payload", e.Seq)
 	}
-	return encode(e.Payload).line(nil, header{e.Seq, e.Time, e.Run, e.Payload.Kind()})
+	with, err := shared(e.Time, e.Run)
+	if err != nil {
+		return nil, err
+	}
+	return encode(e.Payload).line(nil, e.Seq, with)
 }
 
 // encoded is a payload with its JSON.
@@ -349,21 +354,30 @@ func encode(p Payload) encoded {
 	return encoded{p, data, err}
 }
 
-// line appends header and payload as one object.
-func (e encoded) line(to []byte, h header) ([]byte, error) {
-	if _, whole := e.payload.(Unknown); whole || e.err != nil {
-		return append(to, e.json...), e.err
-	}
-	head, err := json.Marshal(h)
+// shared is the part of the header that events of one instant have in common.
+func shared(at time.Time, run string) ([]byte, error) {
+	data, err := json.Marshal(struct {
+		Time time.Time `json:"time"`
+		Run  string    `json:"run"`
+	}{at, run})
 	if err != nil {
 		return nil, err
 	}
-	to = append(to, head...)
-	if len(e.json) > len("{}") {
-		to[len(to)-1] = ','
-		to = append(to, e.json[1:]...)
+	return data[1 : len(data)-1], nil
+}
+
+// line appends header and payload as one object.
+func (e encoded) line(to []byte, seq int, shared []byte) ([]byte, error) {
+	if _, whole := e.payload.(Unknown); whole || e.err != nil {
+		return append(to, e.json...), e.err
 	}
-	return to, nil
+	to = strconv.AppendInt(append(to, `{"seq":`...), int64(seq), 10)
+	to = append(append(to, ','), shared...)
+	to = append(append(append(to, `,"event":"`...), e.payload.Kind()...), '"')
+	if len(e.json) > len("{}") {
+		return append(append(to, ','), e.json[1:]...), nil
+	}
+	return append(to, '}'), nil
 }
 
 // UnmarshalJSON reads an event; a kind it does not know becomes Unknown.

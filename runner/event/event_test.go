@@ -57,6 +57,8 @@ func TestEveryKindSurvivesTheLog(t *testing.T) {
 	got, err := collect(t, file.String())
 	require.NoError(t, err)
 	require.Equal(t, seen, got)
+	require.Contains(t, file.String(), `{"seq":10,"time":"2026-01-02T12:00:00Z","run":"r1","event":"warning","message":"w"}`+"\n")
+	require.Contains(t, file.String(), `{"seq":11,"time":"2026-01-02T12:00:00Z","run":"r1","event":"held","on":true,"why":"asked for"}`+"\n")
 }
 
 func TestVerdictEventHasItsKeys(t *testing.T) {

@@ -42,17 +42,28 @@ func NewLog(run string, w io.Writer, now func() time.Time, subscribers ...Subscr
 	return &Log{run: run, w: w, now: now, subscribers: subscribers}
 }
 
-// Emit records events, in one write, and shows them to the subscribers.
-func (l *Log) Emit(list ...Payload) {
-	if len(list) == 0 {
-		return
-	}
-	events := make([]encoded, len(list))
+// Prepared are events that wait to be recorded.
+type Prepared []encoded
+
+// Prepare encodes events, which keeps nobody else waiting.
+func (l *Log) Prepare(list ...Payload) Prepared {
+	events := make(Prepared, len(list))
 	for i, p := range list {
 		if l.Hide != nil {
 			p = hidden(p, l.Hide)
 		}
-		events[i] = encode(p) // before others are kept waiting
+		events[i] = encode(p)
+	}
+	return events
+}
+
+// Emit records events, in one write, and shows them to the subscribers.
+func (l *Log) Emit(list ...Payload) { l.Record(l.Prepare(list...)) }
+
+// Record is Emit for events that were prepared.
+func (l *Log) Record(events Prepared) {
+	if len(events) == 0 {
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,9 +79,14 @@ func (l *Log) Emit(list ...Payload) {
 	l.last = at
 	l.lines = l.lines[:0]
 	first := l.seq + 1
+	header, err := shared(at, l.run)
+	if err != nil {
+		l.fail(err)
+		return
+	}
 	for _, e := range events {
 		l.seq++
-		line, err := e.line(l.lines, header{l.seq, at, l.run, e.payload.Kind()})
+		line, err := e.line(l.lines, l.seq, header)
 		if err != nil {
 			l.fail(err)
 			continue

@@ -156,7 +156,7 @@ func (s *Store) repack(gone map[string]bool) error {
 		all, size := 0, p.size
 		_, err := scan(p.file, 0, size, func(at int64, h header) error {
 			all++
-			where := place{p, at}
+			where := p.place(at, h)
 			switch h.kind {
 			case done:
 				if x.results[h.key] != where || gone[hex.EncodeToString(h.key[:])] {

@@ -128,22 +128,22 @@ type pack struct {
 type place struct {
 	pack *pack
 	at   int64
+	size int64 // of it all
 }
+
+func (p *pack) place(at int64, h header) place { return place{p, at, headerSize + h.length()} }
 
 // read gives a record and its content.
 func (p place) read() (h header, content []byte, err error) {
-	head := make([]byte, headerSize)
-	if _, err := p.pack.file.ReadAt(head, p.at); err != nil {
+	record := make([]byte, p.size)
+	if _, err := p.pack.file.ReadAt(record, p.at); err != nil {
 		return h, nil, err
 	}
-	h, ok := decodeHeader(head)
-	if !ok {
+	h, ok := decodeHeader(record)
+	if !ok || headerSize+h.length() != p.size {
 		return h, nil, errors.New("a header does not match its checksum")
 	}
-	content = make([]byte, h.length())
-	if _, err := p.pack.file.ReadAt(content, p.at+headerSize); err != nil {
-		return h, nil, err
-	}
+	content = record[headerSize:]
 	if crc32.Checksum(content, castagnoli) != h.content {
 		return h, nil, errors.New("a record does not match its checksum")
 	}
@@ -228,7 +228,7 @@ func newIndex(dir string) *index {
 
 // take adds a record to the index.
 func (x *index) take(p *pack, at int64, h header) {
-	where := place{p, at}
+	where := p.place(at, h)
 	switch h.kind {
 	case machine:
 		x.machines[h.key] = where
@@ -320,30 +320,32 @@ func (x *index) readOn(p *pack) error {
 	return err
 }
 
-// lookup reads a packed result, nil if there is none.
-func (x *index) lookup(raw [32]byte, key string) (*Result, error) {
+// lookup reads a packed result, nil if there is none. With now it sees what
+// other processes have stored to this instant.
+func (x *index) lookup(raw [32]byte, key string, now bool) (*Result, error) {
 	var damage error
 	for fresh, where := false, (place{}); ; fresh = true {
 		x.mu.Lock()
-		if fresh {
+		if fresh || !now && x.listed.IsZero() {
 			if err := x.refresh(); err != nil {
 				x.mu.Unlock()
 				return nil, fmt.Errorf("read packs: %w", err)
 			}
 		}
-		now, found := x.results[raw]
+		at, found := x.results[raw]
 		x.mu.Unlock()
+		last := fresh || !now
 		switch {
-		case found && now != where:
-			r, err := x.open(now, key)
+		case found && at != where:
+			r, err := x.open(at, key)
 			if err == nil {
 				return r, nil
 			}
-			where, damage = now, fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Base(now.pack.path), err)
-		case fresh && !found:
+			where, damage = at, fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Base(at.pack.path), err)
+		case last && !found:
 			return nil, nil // there may be a folder that has replaced it
 		}
-		if fresh {
+		if last {
 			return nil, damage
 		}
 	}
@@ -371,11 +373,11 @@ func (x *index) sizes() (results, others map[string]int64, err error) {
 	for _, p := range x.packs {
 		run := strings.TrimSuffix(filepath.Base(p.path), packEnd)
 		_, err := scan(p.file, 0, p.size, func(at int64, h header) error {
-			n := headerSize + h.length()
-			if h.kind == done && x.results[h.key] == (place{p, at}) {
-				results[hex.EncodeToString(h.key[:])] = n
+			where := p.place(at, h)
+			if h.kind == done && x.results[h.key] == where {
+				results[hex.EncodeToString(h.key[:])] = where.size
 			} else {
-				others[run] += n
+				others[run] += where.size
 			}
 			return nil
 		})
@@ -641,19 +643,19 @@ func ReadTail(path string, most int64) (data []byte, size int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	last := int64(-1)
+	var last place
 	if _, err := scan(f, 0, info.Size(), func(at int64, h header) error {
 		if h.kind == done && h.key == raw {
-			last = at
+			last = (&pack{file: f}).place(at, h)
 		}
 		return nil
 	}); err != nil {
 		return nil, 0, err
 	}
-	if last < 0 {
+	if last.pack == nil {
 		return nil, 0, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 	}
-	h, content, err := place{&pack{file: f}, last}.read()
+	h, content, err := last.read()
 	if err != nil {
 		return nil, 0, err
 	}

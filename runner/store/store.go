@@ -116,22 +116,26 @@ var ErrDamaged = errors.New("stored result is damaged")
 
 // Lookup finds the result for key. It is nil when there is none; a damaged
 // one gives an error that wraps ErrDamaged.
-func (s *Store) Lookup(key string) (*Result, error) {
+func (s *Store) Lookup(key string) (*Result, error) { return s.lookup(key, true) }
+
+// Known is Lookup for many keys. It may miss what other processes have stored since
+// the last Lookup.
+func (s *Store) Known(key string) (*Result, error) { return s.lookup(key, false) }
+
+func (s *Store) lookup(key string, now bool) (*Result, error) {
 	raw, err := rawKey(key)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.index.lookup(raw, key)
+	r, err := s.index.lookup(raw, key, now)
 	if r != nil || err != nil {
 		return r, err
 	}
 	dir := s.resultDir(key)
-	data, err := os.ReadFile(filepath.Join(dir, resultFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, gone := os.Stat(dir); gone != nil {
-			return nil, nil
-		}
+	if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
+		return nil, nil
 	}
+	data, err := os.ReadFile(filepath.Join(dir, resultFile))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
