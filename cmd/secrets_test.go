@@ -46,8 +46,9 @@ experiments:
     profiles: {kick: {compute: 20s}}
     sources: [leak]
     run:
-      - {name: env, sh: "env; echo v=1; sleep 0.3", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
-      - {name: file, sh: 'cat "$REPRISE_SOURCE_LEAK"; cat "$REPRISE_SOURCE_LEAK" >&2'}
+      - {name: env, sh: "env; echo v=1; sleep 0.1", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
+      - {name: file, sh: 'cat "$REPRISE_SOURCE_LEAK"; cat "$REPRISE_SOURCE_LEAK" >&2; sleep 0.1'}
+      - {name: pieces, sh: 'head -c 30 "$REPRISE_SOURCE_LEAK"; sleep 0.1; tail -c +31 "$REPRISE_SOURCE_LEAK"'}
   E2:
     title: one that fails with them
     profiles: {kick: {compute: 20s}}
@@ -83,12 +84,14 @@ claims:
 		var said strings.Builder
 		run.Stdout, run.Stderr = &said, &said
 		require.NoError(t, run.Start())
-		stop, watched := make(chan struct{}), make(chan string, 1)
+		stop, watched, read := make(chan struct{}), make(chan string, 1), make(chan string, 1)
 		go func() { watched <- watchChildren(run.Process.Pid, stop) }()
+		go func() { read <- watchLogs(kept, stop) }()
 		_ = run.Wait()
 		close(stop)
 		require.Equal(t, ExitStepFailed, run.ProcessState.ExitCode(), said.String())
-		shown["processes"], shown["run"] = <-watched, said.String()
+		shown["processes"], shown["run"], shown["logs while it ran"] = <-watched, said.String(), <-read
+		require.Contains(t, shown["logs while it ran"], "SSH_KEY_PASSPHRASE is [secret SSH_KEY_PASSPHRASE]")
 		if on == nil {
 			require.Contains(t, shown["processes"], "PLAIN=seen by steps")
 		}
@@ -121,6 +124,26 @@ claims:
 			for _, plain := range []string{"planted-", `"quoted" <secret>`, `\"quoted\"`, "&#34;quoted", "&quot;quoted"} {
 				require.NotContains(t, text, plain, path)
 			}
+		}
+	}
+}
+
+// watchLogs gathers what the logs below a folder hold, as whoever follows them
+// sees it, until stop is closed.
+func watchLogs(dir string, stop <-chan struct{}) string {
+	seen := map[string]bool{}
+	for {
+		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && filepath.Ext(path) == ".log" {
+				data, _ := os.ReadFile(path)
+				seen[string(data)] = true
+			}
+			return nil
+		})
+		select {
+		case <-stop:
+			return strings.Join(slices.Collect(maps.Keys(seen)), "\n")
+		default:
 		}
 	}
 }

@@ -698,14 +698,6 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		return fail(event.InfrastructureFailure, err)
 	}
 	defer func() { _ = stderr.Close() }()
-	hide := sync.OnceFunc(func() {
-		for _, f := range []*os.File{stdout, stderr} {
-			if err := x.Secrets.HideIn(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				x.log.Emit(event.Warned{Step: s.ID, Message: "its log may hold secrets: " + err.Error()})
-			}
-		}
-	})
-	defer hide()
 
 	if err := x.seated(s); err != nil {
 		return fail(event.ConfigurationFailure, err)
@@ -715,6 +707,12 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		Now: now, Stdout: stdout, Stderr: stderr,
 		Note:   func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
 		Queued: func(reason string) { x.log.Emit(event.StepQueued{Step: s.ID, Reason: reason, Begun: reason == ""}) },
+	}
+	flush := func() error { return nil }
+	if len(x.Secrets) > 0 { // else the command writes to the files itself
+		out, bad := x.Secrets.Writer(stdout), x.Secrets.Writer(stderr)
+		command.Stdout, command.Stderr = out, bad
+		flush = func() error { return errors.Join(out.Close(), bad.Close()) }
 	}
 	command.Name = s.ID
 	if !x.Fresh {
@@ -770,6 +768,9 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	conditions := watchConditions(ctx, s, o.place.Node)
 	r, err := o.place.Run(ctx, command)
+	if bad := flush(); err == nil {
+		err = bad
+	}
 	if r.Host != "" {
 		end.Host = o.place.Name() + ":" + r.Host
 		a.Ran(end.Host, r.Machine)
@@ -807,6 +808,8 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 			}
 			list = append(list, found...)
 		}
+	}
+	if hid := hideIn(list, x.Secrets); err == nil && (hid || s.Builtin == nil) {
 		lines, err = encodeObservations(list)
 	}
 	if err != nil {
@@ -828,7 +831,6 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		a.Warn(w)
 		x.log.Emit(event.Warned{Step: s.ID, Message: w})
 	}
-	hide() // where it is, before it becomes the result
 	result, err := a.Done(r.Usage, lines, len(list))
 	if err != nil {
 		o.unkept = x.unkept(err)

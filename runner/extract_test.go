@@ -9,6 +9,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
+	"reprise/runner/node"
 )
 
 func obs(metric string, value float64, unit string, labels ...string) checks.Observation {
@@ -122,4 +123,13 @@ func FuzzExtract(f *testing.F) {
 			require.True(t, err != nil || len(found) > 0, "no observation and no error")
 		}
 	})
+}
+
+// TestHideInObservations takes secrets out of what a step read from its files.
+func TestHideInObservations(t *testing.T) {
+	secrets := node.NewSecrets([]string{"A_TOKEN=planted-1f"})
+	list := []checks.Observation{obs("m", 1, "1", "who", "me"), obs("m of planted-1f", 1, "planted-1f", "who", "planted-1f!")}
+	require.True(t, hideIn(list, secrets))
+	require.Equal(t, []checks.Observation{obs("m", 1, "1", "who", "me"), obs("m of [secret A_TOKEN]", 1, "[secret A_TOKEN]", "who", "[secret A_TOKEN]!")}, list)
+	require.False(t, hideIn(list, secrets))
 }

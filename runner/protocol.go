@@ -13,6 +13,7 @@ import (
 
 	"reprise/artifacts"
 	"reprise/checks"
+	"reprise/runner/node"
 )
 
 // A built-in experiment runs as `reprise exec NAME PARAMS` and reports on its
@@ -195,6 +196,24 @@ func encodeObservations(list []checks.Observation) ([]byte, error) {
 		}
 	}
 	return lines.Bytes(), nil
+}
+
+// hideIn takes secrets out of observations that may come from a file of the
+// step's, and says whether there were any.
+func hideIn(list []checks.Observation, secrets node.Secrets) (found bool) {
+	for i := range list {
+		for _, text := range []*string{&list[i].Metric, &list[i].Unit} {
+			if hidden := secrets.Hide(*text); hidden != *text {
+				*text, found = hidden, true
+			}
+		}
+		for name, value := range list[i].Labels {
+			if hidden := secrets.Hide(value); hidden != value {
+				list[i].Labels[name], found = hidden, true
+			}
+		}
+	}
+	return found
 }
 
 // readObservations reads stored lines back.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -84,14 +83,17 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 	for name, path := range c.Files {
 		cmd.Env = append(cmd.Env, name+"="+path)
 	}
-	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 	cmd.SysProcAttr = ownGroup()
-	// A grandchild that keeps the output open must not keep the step alive.
-	cmd.WaitDelay = l.Grace
+	out, err := connect(cmd, c.Stdout, c.Stderr)
+	if err != nil {
+		return Result{}, err
+	}
 	started := time.Now()
 	if err := cmd.Start(); err != nil {
+		out.close()
 		return Result{}, fmt.Errorf("start %s: %w", c.Argv[0], err)
 	}
+	out.begin()
 	group := cmd.Process.Pid
 	l.track(group, true)
 	defer l.track(group, false)
@@ -99,11 +101,12 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 	ended := make(chan struct{})
 	why := make(chan End, 1)
 	go func() { why <- l.guard(ctx, group, c, ended) }()
-	err := cmd.Wait()
+	err = cmd.Wait()
 	close(ended)
 	end := <-why
 	// What the command left running in its group ends with it.
 	_ = syscall.Kill(-group, syscall.SIGKILL)
+	bad := out.end(l.Grace)
 
 	state := cmd.ProcessState
 	if state == nil {
@@ -116,9 +119,8 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 		}
 		r.ExitCode = state.ExitCode()
 	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
-		return r, fmt.Errorf("output of %s: %w", c.Argv[0], err)
+	if bad != nil {
+		return r, fmt.Errorf("output of %s: %w", c.Argv[0], bad)
 	}
 	return r, nil
 }
