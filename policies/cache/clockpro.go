@@ -23,10 +23,12 @@ var clockproSpec = Spec{
 // Hand cold would pass many hot objects and ghosts for each one that it is for,
 // the resident cold ones. These stand in two queues as well, in the order of the
 // ring: ahead has those from hand cold on to hand hot, beyond those from hand hot
-// on to hand cold. That takes 4 to 8 bytes for each of them.
+// on to hand cold. That takes 4 to 8 bytes for each of them. A cold object that is
+// removed keeps its node and its place in the queue until it comes first there.
 type clockpro struct {
 	store
 	ahead, beyond handles
+	gone          int // objects in the queues that were removed
 	// The hands: the object each is to look at next, or the root.
 	hot, cold, test Handle
 	hotSize         int64
@@ -41,6 +43,8 @@ const (
 	listCold = 2
 	// flagTest marks a cold object in its test period; ghosts always are.
 	flagTest = flagPolicy
+	// flagGone marks a cold object that was removed.
+	flagGone = flagPolicy << 1
 )
 
 func (p *clockpro) Admits(size uint32) bool { return int64(size) <= p.capacity }
@@ -110,14 +114,29 @@ func (p *clockpro) queue(h Handle) {
 // Where the hands meet, all cold objects are ahead or all beyond, as one likes.
 
 func (p *clockpro) allAhead() {
-	if p.ahead.n == 0 {
-		p.ahead, p.beyond = p.beyond, p.ahead
+	if p.ahead.n == 0 || p.gone > 0 {
+		p.all(&p.ahead, &p.beyond)
 	}
 }
 
 func (p *clockpro) allBeyond() {
-	if p.beyond.n == 0 {
-		p.ahead, p.beyond = p.beyond, p.ahead
+	if p.beyond.n == 0 || p.gone > 0 {
+		p.all(&p.beyond, &p.ahead)
+	}
+}
+
+// all gives a queue without objects those of the other.
+func (p *clockpro) all(q, other *handles) {
+	if p.clear(q); q.n == 0 {
+		*q, *other = *other, *q
+		p.clear(q)
+	}
+}
+
+// clear takes objects that were removed off the front of a queue.
+func (p *clockpro) clear(q *handles) {
+	for p.gone > 0 && q.n > 0 && !p.stays(q.ring[q.from]) {
+		q.pop()
 	}
 }
 
@@ -140,16 +159,12 @@ func (p *clockpro) take(h Handle) {
 	p.unlink(h)
 }
 
-// drop forgets an object altogether.
+// drop forgets an object that is in no queue, a hot one or a ghost, altogether.
 func (p *clockpro) drop(h Handle) {
-	n := &p.nodes[h]
-	switch {
-	case n.flag&flagGhost != 0:
+	if p.nodes[h].flag&flagGhost != 0 {
 		p.ghostSize -= int64(p.sizeOf(h))
-	case n.list == listHot:
+	} else {
 		p.hotSize -= int64(p.sizeOf(h))
-	default:
-		p.unqueue(h)
 	}
 	p.take(h)
 	p.forget(h)
@@ -224,6 +239,7 @@ func (p *clockpro) runHot() {
 		case h == 1:
 		case n.list == listCold:
 			if n.flag&flagGhost == 0 {
+				p.clear(&p.beyond)
 				p.ahead.push(p.beyond.pop())
 			}
 			p.endTest(h)
@@ -266,7 +282,32 @@ func (p *clockpro) endTest(h Handle) {
 	}
 }
 
-func (p *clockpro) Remove(h Handle) { p.drop(h) }
+func (p *clockpro) Remove(h Handle) {
+	n := &p.nodes[h]
+	if n.list == listHot {
+		p.drop(h)
+		return
+	}
+	p.take(h)
+	p.strike(h)
+	n.flag = flagGone
+	p.gone++
+	if most := p.ahead.n + p.beyond.n; p.gone > 64 && p.gone > most/2 {
+		p.ahead.sift(p.stays)
+		p.beyond.sift(p.stays)
+	}
+}
+
+// stays says whether an object of a queue was not removed. The node of one that
+// was is free then.
+func (p *clockpro) stays(h Handle) bool {
+	if p.nodes[h].flag&flagGone == 0 {
+		return true
+	}
+	p.release(h)
+	p.gone--
+	return false
+}
 
 // Demote makes h cold, unused and out of its test period, and the next that hand
 // cold is to look at.
@@ -332,6 +373,19 @@ func (q *handles) pop() Handle {
 		q.resize()
 	}
 	return h
+}
+
+// sift keeps those for which stays holds.
+func (q *handles) sift(stays func(Handle) bool) {
+	n := 0
+	for i := range q.n {
+		if h := *q.at(i); stays(h) {
+			*q.at(n) = h
+			n++
+		}
+	}
+	q.n = n
+	q.resize()
 }
 
 // drop takes h out wherever it is, and says whether it was there.

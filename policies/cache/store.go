@@ -279,15 +279,21 @@ func (s *store) growIndex() {
 // forget drops a node, resident or ghost, from the index and frees it. It must
 // be in no list.
 func (s *store) forget(h Handle) {
+	s.strike(h)
+	s.release(h)
+}
+
+// strike drops a node, resident or ghost, from the index. It is no longer known,
+// but still taken.
+func (s *store) strike(h Handle) {
 	n := &s.nodes[h]
-	hash := KeyOf(n.id()).hash
 	if n.flag&flagGhost == 0 {
 		s.resident--
 		s.occupied -= int64(s.sizeOf(h))
 	}
 	s.known--
-	s.index.leave(hash, h)
-	s.release(h)
+	s.index.leave(KeyOf(n.id()).hash, h)
+	n.flag &^= flagKnown
 }
 
 // release frees a node.
