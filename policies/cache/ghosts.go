@@ -237,6 +237,18 @@ func (s *store) evictedTo(q *ghostQueue, h Handle) {
 	s.observer(v)
 }
 
+// makeGhostRoom has the oldest ghosts of a queue make room for one of a size, so
+// that all are no larger than limit together. It says whether that can be.
+func (s *store) makeGhostRoom(q *ghostQueue, size, limit int64) bool {
+	if size > limit {
+		return false
+	}
+	for q.bytes+size > limit {
+		s.raiseOldest(q)
+	}
+	return true
+}
+
 // compact closes the gaps in a queue. It moves as many ghosts for each gap as
 // gapsBound at most.
 func (s *store) compact(q *ghostQueue) {

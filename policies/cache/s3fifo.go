@@ -115,15 +115,11 @@ func (p *s3fifo) evictSmall() {
 			p.push(&p.main, h)
 			continue
 		}
-		size := int64(p.sizeOf(h))
-		if size > p.ghostSize {
+		if p.makeGhostRoom(&p.ghost, int64(p.sizeOf(h)), p.ghostSize) {
+			p.evictedTo(&p.ghost, h)
+		} else {
 			p.evicted(h)
-			return
 		}
-		for p.ghost.bytes+size > p.ghostSize {
-			p.raiseOldest(&p.ghost)
-		}
-		p.evictedTo(&p.ghost, h)
 		return
 	}
 }

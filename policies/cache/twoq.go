@@ -78,15 +78,11 @@ func (p *twoq) evict() {
 		return
 	}
 	h := p.pop(&p.in)
-	size := int64(p.sizeOf(h))
-	if size > p.outSize {
+	if p.makeGhostRoom(&p.out, int64(p.sizeOf(h)), p.outSize) {
+		p.evictedTo(&p.out, h)
+	} else {
 		p.evicted(h)
-		return
 	}
-	for p.out.bytes+size > p.outSize {
-		p.raiseOldest(&p.out)
-	}
-	p.evictedTo(&p.out, h)
 }
 
 func (p *twoq) Remove(h Handle) {
