@@ -4,7 +4,8 @@ import "math/bits"
 
 // bus is the timetable of a channel's bus, in slots as long as the transfer of
 // a page. A page that is ready later than others does not keep them from going
-// earlier. A timetable that is full gives its end.
+// earlier. Pages for which a timetable has no slot left go one after another from
+// its end on; one that is not ready before its end is not booked.
 type bus struct {
 	base int64 // number of the word that holds the slots of the present
 	// all slots taken, and those of them by reads that go before programs.
@@ -17,9 +18,14 @@ const busWords = 64
 type slots struct {
 	words [busWords]uint64
 	full  uint64
+	spill int64 // taken beyond the ring, from its end on
 }
 
-func (s *slots) take(slot int64) {
+func (s *slots) take(slot, end int64) {
+	if slot >= end {
+		s.spill++
+		return
+	}
 	w := slot >> 6 % busWords
 	s.words[w] |= 1 << (slot & 63)
 	if s.words[w] == ^uint64(0) {
@@ -29,11 +35,11 @@ func (s *slots) take(slot int64) {
 
 func (s *slots) taken(slot int64) bool { return s.words[slot>>6%busWords]>>(slot&63)&1 != 0 }
 
-// free is the first slot from the given one on that is not taken; there is none
-// before the end of the ring if it is the end.
+// free is the first slot from the given one on that is not taken. What lies
+// beyond the ring's end counts as free for itself.
 func (s *slots) free(slot, end int64) int64 {
 	if slot >= end {
-		return end
+		return slot
 	}
 	word := slot >> 6
 	if open := ^s.words[word%busWords] &^ (1<<(slot&63) - 1); open != 0 {
@@ -43,21 +49,32 @@ func (s *slots) free(slot, end int64) int64 {
 	// The words in the order of time, the one after the slot's first.
 	skip := int64(bits.TrailingZeros64(^bits.RotateLeft64(s.full, -int(word%busWords))))
 	if word += skip; word<<6 >= end {
-		return end
+		return end + s.spill
 	}
 	return word<<6 + int64(bits.TrailingZeros64(^s.words[word%busWords]))
 }
 
+// advance forgets the words from one up to another and takes what was spilled
+// in those that they make room for.
+func (s *slots) advance(from, to int64) {
+	s.spill = max(0, s.spill-max(0, to-from-busWords)<<6)
+	for w := max(from, to-busWords); w < to; w++ {
+		s.words[w%busWords] = 1<<min(s.spill, 64) - 1
+		s.full &^= 1 << (w % busWords)
+		if s.spill >= 64 {
+			s.full |= 1 << (w % busWords)
+		}
+		s.spill = max(0, s.spill-64)
+	}
+}
+
 // advance forgets the slots before one.
 func (b *bus) advance(slot int64) {
-	word := slot >> 6
-	for w := b.base; w < min(word, b.base+busWords); w++ {
-		for _, s := range []*slots{&b.all, &b.reads} {
-			s.words[w%busWords] = 0
-			s.full &^= 1 << (w % busWords)
-		}
+	if word := slot >> 6; word > b.base {
+		b.all.advance(b.base, word)
+		b.reads.advance(b.base, word)
+		b.base = word
 	}
-	b.base = max(b.base, word)
 }
 
 func (b *bus) end() int64 { return (b.base + busWords) << 6 }
@@ -84,14 +101,14 @@ func (b *bus) start(ready, page int64, ahead bool) (start, slot, putOff int64) {
 func (b *bus) book(now, ready, page int64, ahead bool) (end int64) {
 	b.advance(now / page)
 	start, slot, putOff := b.start(ready, page, ahead)
-	if slot < b.end() {
-		b.all.take(slot)
+	if ready/page < b.end() {
+		b.all.take(slot, b.end())
 		if ahead {
-			b.reads.take(slot)
+			b.reads.take(slot, b.end())
 		}
 	}
-	if putOff >= 0 && putOff < b.end() {
-		b.all.take(putOff)
+	if putOff >= 0 {
+		b.all.take(putOff, b.end())
 	}
 	return start + page
 }

@@ -17,6 +17,7 @@ type Config struct {
 	Suspend     int64  `yaml:"suspend_lat" doc:"time to suspend and resume a program or erase for a read, ns; 0: reads wait"`
 	Buffer      int    `yaml:"buffer_pgs" doc:"pages of the write buffer; 0: a write ends with its program"`
 	BufferEntry int64  `yaml:"buffer_lat" doc:"time to take a page into the write buffer or read one from it, ns"`
+	Link        int64  `yaml:"link_mb_s" doc:"what the host's link carries each way, 10^6 bytes a second; 0: any rate"`
 
 	OverProvision float64 `yaml:"op_pcent" doc:"spare capacity, in percent of the logical capacity"`
 	LogicalPages  int     `yaml:"logical_pgs" doc:"logical capacity in pages; in place of op_pcent if not 0"`
@@ -125,6 +126,7 @@ type Device struct {
 	timed                  bool
 	now                    int64
 	media                  media
+	link                   link
 	buffer                 writeBuffer
 	rng                    *rand.PCG
 	wornOut                bool
@@ -207,7 +209,7 @@ func New(cfg Config) (*Device, error) {
 		bad: make([]uint64, (lines*cfg.Units()+63)/64), nextBad: make([]uint32, lines), hasBad: make([]bool, lines), retryCount: make([]uint8, lines),
 		lines: newLines(lines, perLine, order, rand.New(rng)), free: freeLines{young: cfg.Allocation != fifo},
 		victims: victims, leveler: leveler, collecting: none, rng: rng, capacity: uint64(cfg.Pages()),
-		timed: cfg.Timing != Timing{}, media: newMedia(cfg), buffer: newWriteBuffer(cfg.Buffer),
+		timed: cfg.Timing != Timing{}, media: newMedia(cfg), link: newLink(cfg), buffer: newWriteBuffer(cfg.Buffer),
 	}
 	d.lines.Endurance = cfg.Endurance
 	d.startBelow, d.forceBelow = uint64(cfg.GCFree*perLine), uint64(cfg.reserve()*perLine)
@@ -257,7 +259,7 @@ func (d *Device) pages(lba, sectors uint64) (first, end uint32, headPartial, tai
 }
 
 // Read reads sectors that arrive at virtual time now and returns the latency
-// in nanoseconds. Pages never written cost nothing.
+// in nanoseconds. Pages never written take the link's time only.
 func (d *Device) Read(now int64, lba, sectors uint64) (latency int64, err error) {
 	first, end, _, _, err := d.pages(lba, sectors)
 	if err != nil {
@@ -266,7 +268,11 @@ func (d *Device) Read(now int64, lba, sectors uint64) (latency int64, err error)
 	d.now = max(d.now, now)
 	done := now
 	for p := first; p < end; p++ {
-		done = max(done, d.readPage(p))
+		ready := d.readPage(p)
+		if d.timed {
+			ready = d.link.send(d.now, ready)
+		}
+		done = max(done, ready)
 	}
 	if len(d.refresh) != 0 {
 		d.reclaim()
@@ -345,13 +351,14 @@ func (d *Device) WritePage(logical uint32) (accepted int64, err error) {
 	if !d.timed {
 		return d.now, nil
 	}
+	arrived := d.link.receive(d.now)
 	if d.cfg.Buffer == 0 {
-		end := d.media.program(d.now, at%d.units)
+		end := d.media.program(d.now, arrived, at%d.units)
 		d.buffer.last = max(d.buffer.last, end)
 		return end, nil
 	}
-	accepted = d.buffer.ready(d.now) + d.cfg.BufferEntry
-	d.buffer.enter(at, d.media.program(accepted, at%d.units))
+	accepted = d.buffer.ready(arrived) + d.cfg.BufferEntry
+	d.buffer.enter(at, d.media.program(d.now, accepted, at%d.units))
 	return accepted, nil
 }
 

@@ -83,9 +83,10 @@ func (m *media) read(now int64, unit, retries uint32) int64 {
 	return m.send(now, end, channel, true)
 }
 
-// program books a page program and returns its end.
-func (m *media) program(now int64, unit uint32) int64 {
-	sent := m.send(now, now, unit%m.channels, false)
+// program books the program of a page that is with the controller at ready, and
+// returns its end.
+func (m *media) program(now, ready int64, unit uint32) int64 {
+	sent := m.send(now, ready, unit%m.channels, false)
 	end := max(sent, m.unitFree[unit]) + m.t.Program
 	m.unitFree[unit] = end
 	return end
@@ -101,9 +102,9 @@ func (m *media) copy(now int64, from, to, retries uint32) {
 		m.unitFree[to] = end + m.t.Program
 	case m.buses != nil:
 		m.send(now, now, from%m.channels, false)
-		m.program(now, to)
+		m.program(now, now, to)
 	default:
-		m.program(m.send(now, end, from%m.channels, false), to)
+		m.program(now, m.send(now, end, from%m.channels, false), to)
 	}
 }
 

@@ -13,7 +13,7 @@ func clockwork() Config {
 	c := DefaultConfig()
 	c.Geometry = Geometry{SectorSize: 512, SectorsPerPage: 8, PagesPerBlock: 8, BlocksPerPlane: 64, PlanesPerLUN: 2, LUNsPerChannel: 1, Channels: 2}
 	c.Timing = Timing{Read: 40_000, Program: 200_000, Erase: 2_000_000, Transfer: 5_000}
-	c.Suspend, c.Buffer, c.BufferEntry = 0, 0, 0
+	c.Suspend, c.Buffer, c.BufferEntry, c.Link = 0, 0, 0, 0
 	return c
 }
 

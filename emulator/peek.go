@@ -19,6 +19,9 @@ func (d *Device) Peek(now int64, lba, sectors uint64) (latency int64) {
 			done = max(done, d.media.peek(now, at%d.units, uint32(d.retryCount[d.perLine.div(at)])))
 		}
 	}
+	if d.timed {
+		done = d.link.peekSend(now, done, int64(end-first))
+	}
 	return done - now
 }
 

@@ -154,7 +154,7 @@ func windowMeans(v []float64, n int) (means []float64) {
 // tells none, nor a latency; at this one the baseline's mean read latency is 363
 // us, the mean of the six pairs of the authors' table (local profile, seeds 11
 // to 16).
-const longRate = 2600
+const longRate = 2580
 
 // longRun is the log of a device under a workload whose rate and sizes wander.
 func longRun(ctx context.Context, seed uint64, minutes, ios int) (*admission.Log, error) {

@@ -35,12 +35,12 @@ type stream struct {
 // to 20, that no experiment uses. Light to heavy stays as it was chosen, so that
 // a pair has one load to set. No other policy was looked at.
 var pairs = []pair{
-	{"A", stream{"alibaba", 0.0081, 1, 0}, stream{"tencent", 0.0233, 1, 0}},
-	{"B", stream{"msr-hm_0", 0.0151, 2, 0.4}, stream{"msr-src1_0", 0.0434, 2, 0.4}},
-	{"C", stream{"alibaba", 0.0111, 1, 0}, stream{"msr-src1_0", 0.0319, 2, 0.4}},
-	{"D", stream{"alibaba", 0.0291, 1, 0}, stream{"alibaba", 0.108, 4, 0}},
-	{"E", stream{"tencent", 0.0073, 1, 0}, stream{"alibaba", 0.0218, 1, 0}},
-	{"F", stream{"tencent", 0.0127, 1, 0}, stream{"alibaba", 0.0506, 2, 0}},
+	{"A", stream{"alibaba", 0.00805, 1, 0}, stream{"tencent", 0.02314, 1, 0}},
+	{"B", stream{"msr-hm_0", 0.0148, 2, 0.4}, stream{"msr-src1_0", 0.0425, 2, 0.4}},
+	{"C", stream{"alibaba", 0.01088, 1, 0}, stream{"msr-src1_0", 0.03126, 2, 0.4}},
+	{"D", stream{"alibaba", 0.02895, 1, 0}, stream{"alibaba", 0.1074, 4, 0}},
+	{"E", stream{"tencent", 0.0072, 1, 0}, stream{"alibaba", 0.0215, 1, 0}},
+	{"F", stream{"tencent", 0.01266, 1, 0}, stream{"alibaba", 0.05044, 2, 0}},
 }
 
 // sustained is how many pages a second the device of deviceConfig writes at

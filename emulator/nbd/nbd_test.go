@@ -470,7 +470,7 @@ func TestCounters(t *testing.T) {
 		require.NoError(t, err)
 		return string(body)
 	}
-	require.Contains(t, get("/metrics"), "reprise_ssd_latency_seconds{export=\"b\",op=\"write\",quantile=\"0.5\"} 8e-06\n")
+	require.Contains(t, get("/metrics"), "reprise_ssd_latency_seconds{export=\"b\",op=\"write\",quantile=\"0.5\"} 1.044e-05\n")
 	require.Contains(t, get("/metrics"), "reprise_ssd_latency_seconds_count{export=\"b\",op=\"write\"} 1\n")
 	require.Contains(t, get("/metrics"), "# TYPE reprise_ssd_host_pages_total counter\nreprise_ssd_host_pages_total{export=\"a\"} 0\nreprise_ssd_host_pages_total{export=\"b\"} 2\n")
 	var st ServerStat
