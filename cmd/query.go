@@ -73,6 +73,9 @@ the ratios.`,
 					}
 					return fail(ExitInconclusive, fmt.Errorf("no observation of %s satisfies the conditions", q.Metric))
 				}
+				if len(r.Metrics) == 0 {
+					return fail(ExitInconclusive, errors.New("the run has no observations"), "reprise runs says what came of it")
+				}
 				return fail(ExitUsage, fmt.Errorf("the run has no observation of %q", q.Metric), "it has "+strings.Join(r.Metrics, ", "))
 			}
 			if err := a.printGroups(q, r, asJSON, asCSV); err != nil {
