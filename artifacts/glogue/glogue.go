@@ -29,7 +29,8 @@ import (
 func init() {
 	seed := artifacts.Param{Name: "seed", Doc: "of the made graph and of the samples", Default: 1}
 	persons := artifacts.Param{Name: "persons", Doc: "people of the made social network", Default: 500}
-	graph := artifacts.Param{Name: "graph", Doc: "social (made), or ldbc, the benchmark's tiny network in the folder of traces", Default: "social"}
+	graph := artifacts.Param{Name: "graph", Doc: "social (made), or ldbc, the benchmark's tiny network in the folder of traces, or that in folder", Default: "social"}
+	folder := artifacts.Param{Name: "folder", Doc: "folder of a network that LDBC's generator wrote as csv_basic, for graph ldbc", Default: ""}
 	limit := artifacts.Param{Name: "limit", Doc: "matches of a pattern that are extended at the most when counting", Default: 20_000}
 	for _, b := range []artifacts.Builtin{
 		{Name: "glogue.sizes", Version: 1, Doc: "patterns and approaches of the catalogues whose sizes the published tests assert", Run: sizes},
@@ -37,7 +38,7 @@ func init() {
 			Params: []artifacts.Param{{Name: "depth", Doc: "vertices of the biggest patterns", Default: 3}}, Run: memory},
 		{Name: "glogue.published", Version: 1, Doc: "counts of triangles and of 200 queries that are published with real graphs", ReadsTraces: true, Run: published},
 		{Name: "glogue.estimates", Version: 1, Doc: "q-error of the catalogue and of the table for queries, and the work of the plans they lead to",
-			Params: []artifacts.Param{seed, persons, graph, limit, {Name: "depth", Doc: "vertices of the biggest patterns that are counted", Default: 3}}, ReadsTraces: true, Run: estimates},
+			Params: []artifacts.Param{seed, persons, graph, folder, limit, {Name: "depth", Doc: "vertices of the biggest patterns that are counted", Default: 3}}, ReadsTraces: true, Run: estimates},
 		{Name: "glogue.sparsify", Version: 1, Doc: "error of counts in sparsified graphs",
 			Params: []artifacts.Param{seed, persons, {Name: "fraction", Doc: "share of the edges that is kept", Default: 0.5}, {Name: "rounds", Doc: "sparsified graphs that are averaged", Default: 20}}, Run: sparsify},
 		{Name: "glogue.speed", Version: 2, Doc: "time to match queries by the catalogue's plan and in the order they are written, and extensions a second",
@@ -259,6 +260,13 @@ func graphOf(env *artifacts.Env) (*glogue.Graph, error) {
 	case "social":
 		return glogue.Social(env.Params["persons"].(int), uint64(env.Params["seed"].(int))), nil
 	case "ldbc":
+		if folder := env.Params["folder"].(string); folder != "" {
+			g, err := glogue.ReadLDBC(os.DirFS(folder))
+			if err != nil {
+				return nil, fmt.Errorf("folder %s: %w", folder, err)
+			}
+			return g, nil
+		}
 		if env.Traces == "" {
 			return nil, errNoTraces
 		}

@@ -748,8 +748,48 @@ func TestLoadersSayWhatIsWrong(t *testing.T) {
 		_, err := ReadLabelled(strings.NewReader(c.text))
 		require.EqualError(t, err, c.want)
 	}
-	_, err := ReadLDBC(fstest.MapFS{"Person_0_0.csv": {Data: []byte("1|a\n")}, "Person_knows_Person.csv": {Data: []byte("1|2\n")}})
-	require.EqualError(t, err, "Person_knows_Person.csv: line 1: no person 1 or no person 2")
+	for want, files := range map[string][2]string{
+		"p/Person_knows_Person.csv: line 1: no person 1 or no person 2":                                {"1|a\n", "1|2\n"},
+		"p/Person_knows_Person.csv: line 2: no person 1 or no person 3":                                {"id|name\n1|a\n", "Person.id|Person.id\n1|3\n"},
+		"p/Person_knows_Person.csv: line 1: 1 columns are called id or end in .id, where 2 are needed": {"1\n", "Person.id|since\n"},
+		"p/Person_knows_Person.csv: line 2: 1 fields, where 2 are needed":                              {"1\n2\n", "1|2\n1\n"},
+		"p/Person_0_0.csv: line 2: id 1 comes twice":                                                   {"1\n1\n", ""},
+		"p/Person_0_0.csv: line 1: 0 columns are called id or end in .id, where 1 are needed":          {"name\n", ""},
+	} {
+		_, err := ReadLDBC(fstest.MapFS{"p/Person_0_0.csv": {Data: []byte(files[0])}, "p/Person_knows_Person.csv": {Data: []byte(files[1])}})
+		require.EqualError(t, err, want)
+	}
+	_, err := ReadLDBC(fstest.MapFS{"Person_knows_Person.csv": {Data: []byte("1|2\n")}})
+	require.EqualError(t, err, "no file is called label_0_0.csv")
+}
+
+// The layout that the benchmark's generator writes: folders, parts, names of
+// columns, and what is not a vertex.
+func TestLDBCGenerator(t *testing.T) {
+	g, err := ReadLDBC(fstest.MapFS{
+		"dynamic/person_0_0.csv":                    {Data: []byte("id|firstName|creationDate\n10|Ana|1\n20|Bo|2\n")},
+		"dynamic/person_0_1.csv":                    {Data: []byte("creationDate|id|firstName\n3|30|Cy\n")},
+		"dynamic/person_knows_person_0_0.csv":       {Data: []byte("Person.id|Person.id|creationDate\n10|20|5\n")},
+		"dynamic/person_knows_person_0_1.csv":       {Data: []byte("creationDate|Person.id|Person.id\n5|20|30\n")},
+		"dynamic/person_email_emailaddress_0_0.csv": {Data: []byte("Person.id|email\n10|a@b\n")},
+		"dynamic/person_speaks_language_0_0.csv":    {Data: []byte("Person.id|language\n10|en\n")},
+		"dynamic/person_isLocatedIn_place_0_0.csv":  {Data: []byte("Person.id|Place.id\n30|7\n")},
+		"static/place_0_0.csv":                      {Data: []byte("id|name|url|type\n7|Ulm|u|city\n")},
+		"static/README.txt":                         {Data: []byte("not a table")},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"person", "place"}, g.Schema.Vertices)
+	for _, c := range []struct {
+		from, edge, to string
+		edges          int
+	}{{"person", "knows", "person", 2}, {"person", "isLocatedIn", "place", 1}} {
+		typ, err := g.Type(c.from, c.edge, c.to)
+		require.NoError(t, err)
+		require.Equal(t, c.edges, g.Edges(typ), c.edge)
+	}
+	person, err := g.VertexLabel("person")
+	require.NoError(t, err)
+	require.Equal(t, 3, g.Vertices(person))
 }
 
 func FuzzReadEdgeList(f *testing.F) {

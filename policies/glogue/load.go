@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,29 +212,31 @@ func ReadQuery(r io.Reader, g *Graph) (Pattern, error) {
 	return NewPattern(vertices, edges)
 }
 
-// ReadLDBC reads the folder of a social network of the LDBC benchmark:
-// Label_0_0.csv with the vertices of a label and From_relation_To.csv with the
-// edges of a type, separated by |, without a header, ids first. A relation
-// whose end has no file of its own, such as City, is looked up among the
-// vertices of the file that holds them (Place, Organisation).
+// ReadLDBC reads the folder of a social network of the LDBC benchmark, with all
+// folders in it: label.csv with the vertices of a label and from_relation_to.csv
+// with the edges of a type, in parts _0_0, _0_1 and so on where there are several,
+// separated by |. A first line that begins with no number names the columns: id,
+// and for edges two that end in .id; without it ids come first. That is what the
+// benchmark's generator writes as csv_basic and what is published with GLogS. A
+// relation whose end has no file of its own, such as City, is looked up among the
+// vertices of the file that holds them (Place, Organisation). Addresses and
+// languages of people are not vertices, and left out.
 func ReadLDBC(fsys fs.FS) (*Graph, error) {
-	files, err := fs.Glob(fsys, "*.csv")
+	vertices, edges, err := ldbcFiles(fsys)
 	if err != nil {
 		return nil, err
 	}
 	s := &Schema{}
 	b := &Builder{Schema: s}
 	ids := map[string]map[string]uint32{}
-	for _, file := range files {
-		name, ok := strings.CutSuffix(file, "_0_0.csv")
-		if !ok {
-			continue
+	for _, file := range vertices {
+		name := strings.ToLower(file.name[0])
+		if ids[name] == nil {
+			ids[name] = map[string]uint32{}
+			s.Vertices = append(s.Vertices, name)
 		}
-		label := VertexLabel(len(s.Vertices))
-		s.Vertices = append(s.Vertices, strings.ToLower(name))
-		known := map[string]uint32{}
-		ids[strings.ToLower(name)] = known
-		err := readBars(fsys, file, 1, func(line int, f []string) error {
+		known, label := ids[name], VertexLabel(slices.Index(s.Vertices, name))
+		err := readBars(fsys, file.path, 1, func(line int, f []string) error {
 			if _, twice := known[f[0]]; twice {
 				return lineError(line, "id %s comes twice", f[0])
 			}
@@ -245,26 +248,25 @@ func ReadLDBC(fsys fs.FS) (*Graph, error) {
 		}
 	}
 	if len(s.Vertices) == 0 {
-		return nil, errors.New("no file is called Label_0_0.csv")
+		return nil, errors.New("no file is called label_0_0.csv")
 	}
 	// Labels that only relations name stand for one of the files'.
 	within := map[string]string{"country": "place", "city": "place", "continent": "place", "company": "organisation", "university": "organisation"}
-	for _, file := range files {
-		parts := strings.Split(strings.TrimSuffix(path.Base(file), ".csv"), "_")
-		if len(parts) != 3 || strings.HasSuffix(file, "_0_0.csv") {
+	for _, file := range edges {
+		from, to := strings.ToLower(file.name[0]), strings.ToLower(file.name[2])
+		from, to = cmp.Or(within[from], from), cmp.Or(within[to], to)
+		if to == "emailaddress" || to == "language" {
 			continue
 		}
-		from, to := strings.ToLower(parts[0]), strings.ToLower(parts[2])
-		from, to = cmp.Or(within[from], from), cmp.Or(within[to], to)
 		if ids[from] == nil || ids[to] == nil {
-			return nil, fmt.Errorf("%s: no file has the vertices %s or %s", file, from, to)
+			return nil, fmt.Errorf("%s: no file has the vertices %s or %s", file.path, from, to)
 		}
-		label := slices.Index(s.Edges, parts[1])
+		label := slices.Index(s.Edges, file.name[1])
 		if label < 0 {
 			label = len(s.Edges)
-			s.Edges = append(s.Edges, parts[1])
+			s.Edges = append(s.Edges, file.name[1])
 		}
-		err := readBars(fsys, file, 2, func(line int, f []string) error {
+		err := readBars(fsys, file.path, 2, func(line int, f []string) error {
 			u, ok := ids[from][f[0]]
 			v, also := ids[to][f[1]]
 			if !ok || !also {
@@ -282,8 +284,35 @@ func ReadLDBC(fsys fs.FS) (*Graph, error) {
 	return b.Graph()
 }
 
-// readBars reads a file of fields between bars, at least so many a line.
-func readBars(fsys fs.FS, file string, fields int, each func(line int, f []string) error) error {
+// ldbcFile is a file of vertices, with a name of one part, or of edges, with one
+// of three.
+type ldbcFile struct {
+	path string
+	name []string
+}
+
+var ldbcPart = regexp.MustCompile(`(_\d+)*\.csv$`)
+
+func ldbcFiles(fsys fs.FS) (vertices, edges []ldbcFile, err error) {
+	err = fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".csv") {
+			return err
+		}
+		f := ldbcFile{p, strings.Split(ldbcPart.ReplaceAllString(path.Base(p), ""), "_")}
+		switch len(f.name) {
+		case 1:
+			vertices = append(vertices, f)
+		case 3:
+			edges = append(edges, f)
+		}
+		return nil
+	})
+	return vertices, edges, err
+}
+
+// readBars reads so many ids a line from a file of fields between bars: those of
+// the columns that the first line names, if it names any, or the first.
+func readBars(fsys fs.FS, file string, ids int, each func(line int, ids []string) error) error {
 	in, err := fsys.Open(file)
 	if err != nil {
 		return err
@@ -291,6 +320,8 @@ func readBars(fsys fs.FS, file string, fields int, each func(line int, f []strin
 	defer in.Close()
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 0, 64<<10), maxLine)
+	columns := []int{0, 1}[:ids]
+	chosen := make([]string, ids)
 	line := 0
 	for s.Scan() {
 		line++
@@ -299,13 +330,29 @@ func readBars(fsys fs.FS, file string, fields int, each func(line int, f []strin
 			continue
 		}
 		f := strings.Split(text, "|")
-		if len(f) < fields {
-			return fmt.Errorf("%s: %w", file, lineError(line, "%d fields, where %d are needed", len(f), fields))
-		}
 		for i := range f {
 			f[i] = strings.Trim(f[i], `"`)
 		}
-		if err := each(line, f); err != nil {
+		if _, err := strconv.ParseUint(f[0], 10, 64); err != nil && line == 1 {
+			named := columns[:0]
+			for i, name := range f {
+				if name = strings.ToLower(name); name == "id" || strings.HasSuffix(name, ".id") {
+					named = append(named, i)
+				}
+			}
+			if len(named) < ids {
+				return fmt.Errorf("%s: %w", file, lineError(line, "%d columns are called id or end in .id, where %d are needed", len(named), ids))
+			}
+			columns = named[:ids]
+			continue
+		}
+		for i, c := range columns {
+			if c >= len(f) {
+				return fmt.Errorf("%s: %w", file, lineError(line, "%d fields, where %d are needed", len(f), c+1))
+			}
+			chosen[i] = f[c]
+		}
+		if err := each(line, chosen); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
