@@ -12,6 +12,8 @@ import (
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+
+	"reprise/runner/store"
 )
 
 var kinds = []string{"sample", "failed-step", "failed-claim", "cancelled", "no-data"}
@@ -197,6 +199,21 @@ func TestChangesAreFound(t *testing.T) {
 	}
 	_, err := Verify(fstest.MapFS{})
 	require.ErrorContains(t, err, "this is no RO-Crate")
+}
+
+// A manifest in which a secret stood is kept without it, so that its digest is
+// another.
+func TestManifestWithASecretIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	log, err := os.ReadFile(filepath.Join(recorded("sample"), "events.jsonl"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "events.jsonl"), log, 0o600))
+	kept := filepath.Join(dir, store.ManifestFile("sample"))
+	require.NoError(t, os.Mkdir(filepath.Dir(kept), 0o700))
+	require.NoError(t, os.WriteFile(kept, []byte("title: the key is [secret GITHUB_TOKEN]\n"), 0o600))
+	c, err := Pack(dir, Options{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"the manifest of sample is left out: a secret stood in it, which the run has not kept"}, c.Warnings)
 }
 
 func TestAnotherManifestIsLeftOut(t *testing.T) {
