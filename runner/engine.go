@@ -736,6 +736,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	command.Env = Environ(s)
 	if s.Builtin != nil {
+		a.Clean = true
 		command.Stdout = report
 		switch {
 		case s.Builtin.ReadsTraces && x.Traces != "":

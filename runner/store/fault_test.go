@@ -115,7 +115,8 @@ var stepParts = []Part{{"n", "1"}}
 const stepLines = `{"metric":"m","value":1,"unit":"1"}` + "\n"
 
 // measure does what a run does for one step, up to the first error. A step that
-// leaves a file gets a folder, another has its result in the pack.
+// leaves a file gets a folder, another has its result in the pack and its folder
+// serves a second step.
 func measure(root string, files fileSystem, leaves bool) error {
 	s, err := open(root, files)
 	if err != nil {
@@ -137,7 +138,14 @@ func measure(root string, files fileSystem, leaves bool) error {
 			return err
 		}
 	}
+	a.Clean = !leaves
 	_, err = a.Done(node.Usage{Wall: time.Second}, []byte(stepLines), 1)
+	if err == nil && !leaves {
+		parts := []Part{{"n", "2"}}
+		if a, err = run.Begin("x/E2", Key(parts), parts, "local", node.Machine{}, noon); err == nil {
+			_, err = a.Done(node.Usage{}, []byte("{}\n"), 1)
+		}
+	}
 	return errors.Join(err, run.Close())
 }
 
@@ -192,6 +200,10 @@ mkdir runs/20260102-120000/attempts/0001-x_E1/work
 create packs/20260102-120000.pack
 sync packs
 write packs/20260102-120000.pack
+write packs/20260102-120000.pack
+write packs/20260102-120000.pack
+sync packs/20260102-120000.pack
+rename runs/20260102-120000/attempts/0001-x_E1 → runs/20260102-120000/attempts/0002-x_E2
 write packs/20260102-120000.pack
 write packs/20260102-120000.pack
 sync packs/20260102-120000.pack

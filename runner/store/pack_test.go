@@ -75,6 +75,71 @@ func TestSmallResultsShareAPack(t *testing.T) {
 	require.EqualValues(t, 8, size)
 }
 
+// An attempt may have the folder of one before: it finds it empty, and nothing of
+// the other in its result. Folders are given away only if they are clean, and none
+// stays.
+func TestFoldersServeAgain(t *testing.T) {
+	s := reopen(t, t.TempDir())
+	run, err := s.NewRun(noon)
+	require.NoError(t, err)
+	attempt := func(i int, clean bool) *Attempt {
+		parts := []Part{{"i", fmt.Sprint(i)}}
+		a, err := run.Begin(fmt.Sprint("x/E1/i=", i), Key(parts), parts, "local", node.Machine{}, noon)
+		require.NoError(t, err)
+		a.Clean = clean
+		left, err := os.ReadDir(a.Work)
+		require.NoError(t, err)
+		require.Empty(t, left)
+		return a
+	}
+	write := func(a *Attempt, file string) {
+		require.NoError(t, os.WriteFile(filepath.Join(a.Dir, file), []byte("said\n"), 0o600))
+	}
+	is := func(a *Attempt) os.FileInfo {
+		info, err := os.Stat(a.Dir)
+		require.NoError(t, err)
+		return info
+	}
+	first := attempt(1, true)
+	folder := is(first)
+	write(first, StdoutFile)
+	write(first, StderrFile)
+	r, err := first.Done(node.Usage{}, nil, 0)
+	require.NoError(t, err)
+	require.Equal(t, []string{"said"}, Tail(filepath.Join(r.Dir, StderrFile)))
+	require.EqualValues(t, 10, r.Disk)
+
+	second := attempt(2, true)
+	require.True(t, os.SameFile(folder, is(second)))
+	require.NoDirExists(t, first.Dir)
+	require.Nil(t, Tail(filepath.Join(second.Dir, StderrFile)))
+	beside := attempt(3, false)
+	require.False(t, os.SameFile(folder, is(beside)))
+	r, err = second.Done(node.Usage{}, nil, 0)
+	require.NoError(t, err)
+	require.Nil(t, Tail(filepath.Join(r.Dir, StdoutFile)))
+	require.Zero(t, r.Disk)
+	_, err = beside.Done(node.Usage{}, nil, 0)
+	require.NoError(t, err)
+	require.NoDirExists(t, beside.Dir, "what it started may still write there")
+
+	// One that leaves files keeps its folder.
+	third := attempt(4, true)
+	require.True(t, os.SameFile(folder, is(third)))
+	write(third, filepath.Join(WorkDir, "out"))
+	r, err = third.Done(node.Usage{}, nil, 0)
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(r.Dir, WorkDir, "out"))
+	last := attempt(5, true)
+	require.False(t, os.SameFile(folder, is(last)))
+	_, err = last.Done(node.Usage{}, nil, 0)
+	require.NoError(t, err)
+	require.NoError(t, run.Close())
+	left, err := os.ReadDir(filepath.Join(run.Dir, attemptsDir))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
 func packedKeys(s *Store) ([]string, error) {
 	results, _, err := s.index.sizes()
 	return slices.Collect(maps.Keys(results)), err

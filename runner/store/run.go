@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,6 +29,8 @@ type Run struct {
 	lock     *os.File    // the store's, which keeps Collect away
 	held     *Claim
 	attempts atomic.Int32
+	mu       sync.Mutex
+	spare    []string // folders of attempts that have served
 }
 
 const secondForm = "20060102-150405"
@@ -151,7 +154,21 @@ func (r *Run) Close() error {
 	if err == nil {
 		err = r.There()
 	}
+	for dir := r.takeSpare(); dir != ""; dir = r.takeSpare() {
+		_ = os.RemoveAll(dir)
+	}
 	return errors.Join(err, r.events.Close(), r.journal.close())
+}
+
+// takeSpare gives a folder for an attempt that another has no more use for, if
+// there is one.
+func (r *Run) takeSpare() (dir string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.spare); n > 0 {
+		dir, r.spare = r.spare[n-1], r.spare[:n-1]
+	}
+	return dir
 }
 
 // There gives ErrGone if the run's folder is no longer the one that was made.
@@ -176,8 +193,11 @@ func (r *Run) gone(err error) error {
 
 // Attempt is a step under way.
 type Attempt struct {
-	Dir    string // of the attempt's records
-	Work   string // the step's own working folder
+	Dir  string // of the attempt's records
+	Work string // the step's own working folder
+	// Clean says that nothing the command started outlives it, so that another
+	// attempt may have its folder if it leaves that empty.
+	Clean  bool
 	run    *Run
 	record Result
 }
@@ -192,6 +212,12 @@ func (r *Run) Begin(step, key string, parts []Part, nodeName string, machine nod
 		record: Result{Step: step, Key: key, Parts: parts, Run: r.ID, Node: nodeName, Machine: machine, Started: now.UTC()},
 	}
 	a.Work = filepath.Join(a.Dir, WorkDir)
+	if spare := r.takeSpare(); spare != "" {
+		if err := r.store.fs.Rename(spare, a.Dir); err != nil {
+			return nil, r.gone(fmt.Errorf("make step folder: %w", err))
+		}
+		return a, a.remember(begun, "")
+	}
 	// Not MkdirAll: it would make up for a run's folder that has gone.
 	for _, dir := range []string{a.Dir, a.Work} {
 		if err := r.store.fs.Mkdir(dir); err != nil {
@@ -263,10 +289,11 @@ func (a *Attempt) Done(usage node.Usage, observations []byte, lines int) (*Resul
 
 func (a *Attempt) done(usage node.Usage, observations []byte, lines int) (*Result, error) {
 	a.record.Usage, a.record.Lines, a.record.Checksum = usage, lines, digest(observations)
-	a.record.Disk = folderBytes(a.Dir) + uint64(len(observations))
 	if stdout, stderr, small := a.small(observations); small {
+		a.record.Disk = uint64(len(stdout) + len(stderr) + len(observations))
 		return a.pack(observations, stdout, stderr)
 	}
+	a.record.Disk = folderBytes(a.Dir) + uint64(len(observations))
 	data, err := json.MarshalIndent(a.record, "", "  ")
 	if err != nil {
 		return nil, err
@@ -357,10 +384,28 @@ func (a *Attempt) pack(observations, stdout, stderr []byte) (*Result, error) {
 		return nil, fmt.Errorf("store result: %w", err)
 	}
 	// It stands in the pack; what is left here would only take up room.
-	_ = os.RemoveAll(a.Dir)
+	a.vacate(len(stdout) > 0, len(stderr) > 0)
 	r := a.record
 	r.Dir, r.observations = filepath.Join(j.pack.path, a.record.Key), observations
 	return &r, nil
+}
+
+// vacate removes the folder of an attempt, or leaves it to the next with empty
+// logs: to make and remove files is what a small step costs most.
+func (a *Attempt) vacate(stdout, stderr bool) {
+	var err error
+	for name, written := range map[string]bool{StdoutFile: stdout, StderrFile: stderr} {
+		if a.Clean && written {
+			err = errors.Join(err, os.Truncate(filepath.Join(a.Dir, name), 0))
+		}
+	}
+	if !a.Clean || err != nil {
+		_ = os.RemoveAll(a.Dir)
+		return
+	}
+	a.run.mu.Lock()
+	defer a.run.mu.Unlock()
+	a.run.spare = append(a.run.spare, a.Dir)
 }
 
 // makeShelf makes one of the folders that results are spread over, durably.
