@@ -32,6 +32,14 @@ type Finding struct {
 	Excerpt string `json:"excerpt,omitempty"`
 }
 
+// Finding is an error at the value of a path, such as
+// experiments.E1.run[0].secrets[0], or at what encloses it.
+func (m *Manifest) Finding(path, message, suggestion string) Finding {
+	d := decoder{file: m.File, lines: lineBreak.Split(string(m.Text), -1), values: m.places, bad: map[string]bool{}, inside: map[string]bool{}}
+	d.errorf(path, suggestion, "%s", message)
+	return d.findings[0]
+}
+
 // String is the finding on one line, without its excerpt.
 func (f Finding) String() string {
 	s := fmt.Sprintf("%s:%d:%d: %s: %s", f.File, f.Line, f.Col, f.Severity, f.Message)

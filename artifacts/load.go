@@ -52,6 +52,7 @@ func Load(name string, data []byte) (*Manifest, Findings) {
 		d.decode(root, reflect.ValueOf(m).Elem(), "", field{})
 		d.validate(m)
 	}
+	m.places = d.values
 	return m, d.findings.sorted()
 }
 

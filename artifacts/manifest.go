@@ -18,6 +18,8 @@ import (
 	"slices"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"reprise/checks"
 )
 
@@ -43,6 +45,8 @@ type Manifest struct {
 	// Text is the manifest as it was read, Digest its SHA-256 in hexadecimal.
 	Text   []byte `yaml:"-"`
 	Digest string `yaml:"-"`
+
+	places map[string]*yaml.Node // path to the node of its value
 }
 
 // Paper names a publication.
@@ -137,6 +141,7 @@ type ShellStep struct {
 	Sh      string            `yaml:"sh" required:"true" doc:"script for sh -eu; every parameter is a variable of its name: ${size}; $REPRISE is this program"`
 	Role    string            `yaml:"role" doc:"role of the platform's nodes that this step runs on, on all of them at the same time; any node when absent. It knows its own by REPRISE_ROLE and REPRISE_ROLE_INDEX"`
 	Env     map[string]string `yaml:"env" keys:"[A-Za-z_][A-Za-z0-9_]*" doc:"environment variables; ${name} is replaced"`
+	Secrets []string          `yaml:"secrets" pattern:"[A-Za-z_][A-Za-z0-9_]*" doc:"environment variables of reprise, such as an access token, that this step is handed; their values are not recorded, and are taken out of what it puts out and leaves"`
 	Timeout Duration          `yaml:"timeout" doc:"time limit of this step"`
 	Memory  Size              `yaml:"memory" doc:"memory limit of this step"`
 	Outputs []string          `yaml:"outputs" doc:"files (globs) that later steps of the same point find in their folder"`
@@ -179,6 +184,16 @@ type Duration time.Duration
 
 // Size is a number of bytes written as 512MiB, 2GB or a plain number.
 type Size uint64
+
+// SecretNames lists the variables that the experiment's steps are handed.
+func (e Experiment) SecretNames() []string {
+	var all []string
+	for _, s := range e.Run.Steps {
+		all = append(all, s.Secrets...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // Machines is how many machines the platform has.
 func (p Platform) Machines() int {

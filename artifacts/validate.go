@@ -601,12 +601,13 @@ func (d *decoder) steps(e Experiment, at string) {
 		said := map[string]bool{}
 		for _, m := range braced.FindAllStringSubmatch(s.Sh, -1) {
 			name := m[1]
-			if _, set := s.Env[name]; set || said[name] || environment.MatchString(name) || setIn(s.Sh, name) {
+			if _, set := s.Env[name]; set || said[name] || slices.Contains(s.Secrets, name) || environment.MatchString(name) || setIn(s.Sh, name) {
 				continue
 			}
 			said[name] = true
 			d.variable(e, at+".sh", "${"+name+"}", name)
 		}
+		d.secrets(e, s, at)
 		for _, key := range slices.Sorted(maps.Keys(s.Env)) {
 			os.Expand(s.Env[key], func(name string) string {
 				if name == "" {
@@ -622,6 +623,35 @@ func (d *decoder) steps(e Experiment, at string) {
 		}
 	}
 }
+
+// secrets checks the variables that a step is handed.
+func (d *decoder) secrets(e Experiment, s ShellStep, at string) {
+	params := e.axisOrder()
+	for _, p := range e.Profiles {
+		params = slices.AppendSeq(params, maps.Keys(p.With))
+	}
+	for i, name := range s.Secrets {
+		at := fmt.Sprintf("%s.secrets[%d]", at, i)
+		_, set := s.Env[name]
+		switch {
+		case d.broken(at):
+		case slices.Contains(s.Secrets[:i], name):
+			d.errorf(at, "", "%s is named twice", name)
+		case set:
+			d.errorf(at, "name the variable otherwise in one of them", "env gives %s a value of its own", name)
+		case slices.Contains(params, name):
+			d.errorf(at, "name the parameter otherwise", "%s is a parameter too", name)
+		case strings.HasPrefix(name, "REPRISE_"):
+			d.errorf(at, "name the variable otherwise", "%s is a name of reprise's own", name)
+		case slices.Contains(noSecrets, name):
+			d.errorf(at, "every step has it", "%s is no secret", name)
+		}
+	}
+}
+
+// noSecrets are variables that every program needs, and that would be missing
+// elsewhere, and in logs, if they were taken for secret.
+var noSecrets = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "PWD", "LANG", "TERM", "TZ", "LD_LIBRARY_PATH"}
 
 var (
 	braced = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)

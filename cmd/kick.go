@@ -168,6 +168,7 @@ type needs struct {
 	disk      artifacts.Size // of all experiments
 	platforms []string
 	programs  []string // that shell steps begin commands with, as far as they are plain
+	secrets   []string // that shell steps are handed from the environment
 }
 
 func needsOf(m *artifacts.Manifest, profile string) (needs, error) {
@@ -183,6 +184,7 @@ func needsOf(m *artifacts.Manifest, profile string) (needs, error) {
 		if p.Platform != "" && !slices.Contains(n.platforms, p.Platform) {
 			n.platforms = append(n.platforms, p.Platform)
 		}
+		n.secrets = append(n.secrets, e.SecretNames()...)
 		for _, s := range e.Run.Steps {
 			for line := range strings.Lines(s.Sh) {
 				if words := strings.Fields(line); len(words) > 1 && words[0] == "command" && words[1] == "-v" && len(words) > 2 {
@@ -221,6 +223,14 @@ func (a *app) preflight(w io.Writer, n needs, here node.Machine, store string) {
 	for _, program := range n.programs {
 		path, err := exec.LookPath(program)
 		say(err == nil, program, path)
+	}
+	slices.Sort(n.secrets)
+	for _, name := range slices.Compact(n.secrets) {
+		is := "in the environment, handed to the steps that ask for it"
+		if a.getenv(name) == "" {
+			is = "not set; steps ask for it"
+		}
+		say(a.getenv(name) != "", name, is)
 	}
 	if traces := a.getenv("REPRISE_TRACES"); traces != "" {
 		_, err := os.Stat(traces)

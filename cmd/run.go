@@ -57,6 +57,8 @@ folder of one.
 
 Results are kept by the content of what was run: parameters, commands, sources.
 What has been measured before is reused; every step that does run says why.
+Steps that ask for secrets, such as a token, are handed them from the environment;
+--dry-run names them.
 --on ssh:HOST,… runs the steps on other machines: reprise is copied there, each
 step runs where most cores are free, exclusive ones alone, and goes on
 where it is when the connection breaks or reprise is killed; the next run takes
@@ -410,7 +412,14 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 		return nil, err
 	}
 	if kind, _, _ := strings.Cut(f.nodes.on, ":"); kind == "chameleon" {
-		return a.prepareLease(manifests, params, f)
+		s, err := a.prepareLease(manifests, params, f)
+		if err == nil {
+			err = a.handOver(s, f)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	where := f.nodes // the run's record has the file
 	if isInventory(where.on) {
@@ -425,6 +434,9 @@ func (a *app) prepare(ctx context.Context, manifests []*artifacts.Manifest, f ru
 	s, err := a.prepareFor(on[0].Machine().Platform(), manifests, params, f)
 	if err == nil {
 		err = s.on(on, on.seats(), where.roles)
+	}
+	if err == nil {
+		err = a.handOver(s, f)
 	}
 	if err != nil {
 		on.close()
@@ -690,12 +702,19 @@ func (a *app) printPlan(s *session, f runFlags, commands bool) error {
 			why = "reused from run " + result.Run
 		}
 		if f.json {
-			line, err := json.Marshal(map[string]any{"step": step.ID, "key": step.Key, "params": step.Params, "after": step.After, "run": result == nil, "reason": why})
+			about := map[string]any{"step": step.ID, "key": step.Key, "params": step.Params, "after": step.After, "run": result == nil, "reason": why}
+			if step.Shell != nil && len(step.Shell.Secrets) > 0 {
+				about["secrets"] = step.Shell.Secrets
+			}
+			line, err := json.Marshal(about)
 			if err != nil {
 				return fail(ExitInfrastructure, err)
 			}
 			fmt.Fprintf(a.stdout, "%s\n", line)
 			continue
+		}
+		if result == nil && step.Shell != nil && len(step.Shell.Secrets) > 0 {
+			why += a.handedIn(step.Shell.Secrets)
 		}
 		if step.Role != "" {
 			why += fmt.Sprintf(" (on %s)", step.Labels[artifacts.RoleLabel])

@@ -26,6 +26,8 @@ func TestSecretsStayOut(t *testing.T) {
 		"OS_APPLICATION_CREDENTIAL_SECRET": `planted "quoted" <secret> 2e`,
 		"SSH_KEY_PASSPHRASE":               "planted-passphrase-3d",
 		"SOME_SERVICE_TOKEN":               "planted-token-4c",
+		"HF_TOKEN":                         "planted-hf-token-7e",
+		"LICENCE_ID":                       "planted-licence-9f",
 		"DEPLOY_KEY":                       "-----BEGIN KEY-----\nplanted-key-line-5b\nplanted-key-line-6a\n-----END KEY-----",
 	}
 	env := []string{"PLAIN=seen by steps"}
@@ -59,6 +61,26 @@ experiments:
     profiles: {kick: {compute: 20s}}
     sources: [leak]
     run: [{name: odd, sh: 'echo "v=$(head -1 "$REPRISE_SOURCE_LEAK" | cut -d" " -f3)"', extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}]
+  E5:
+    title: steps that are handed secrets
+    profiles: {kick: {compute: 20s}}
+    run:
+      - name: fetch
+        sh: |
+          [ "${#HF_TOKEN} ${#LICENCE_ID}" = "19 18" ]
+          echo "HF_TOKEN is $HF_TOKEN"; echo "$LICENCE_ID" >&2
+          printf %s "$HF_TOKEN" | head -c 9; sleep 0.2; printf %s "$HF_TOKEN" | tail -c +10
+          echo "url=https://me:$HF_TOKEN@host/" >config; chmod 400 config
+          echo "v,who"  >t.csv; echo "1,$HF_TOKEN" >>t.csv
+          if ps -A -o args | grep -e "$HF_TOKEN" -e "$LICENCE_ID" | grep -v -e grep; then exit 1; fi
+        secrets: [HF_TOKEN, LICENCE_ID]
+        outputs: [config]
+        extract: [{from: t.csv, metric: w, csv: {value: v, labels: [who]}}]
+      - {name: not, sh: 'echo "handed on: ${HF_TOKEN-no} ${LICENCE_ID-no}"; cat config'}
+  E6:
+    title: one that is handed a secret and fails
+    profiles: {kick: {compute: 20s}}
+    run: [{name: fails, sh: 'echo "$HF_TOKEN" | tee left >&2; exit 3', secrets: [HF_TOKEN]}]
   E3:
     title: a built-in
     profiles: {kick: {compute: 20s}}
@@ -120,6 +142,13 @@ claims:
 		}
 		require.FileExists(t, filepath.Join(out, "crate", "ro-crate-metadata.json"))
 		require.Contains(t, shown["report"], "[secret OS_PASSWORD]", "what is taken out is said")
+		require.Contains(t, shown["logs while it ran"], "HF_TOKEN is [secret HF_TOKEN]\n[secret HF_TOKEN]")
+		require.Contains(t, shown["logs while it ran"], "handed on: no no\nurl=https://me:*******************@host/\n")
+		require.Contains(t, shown["run"], "config held a secret")
+		// With another token nothing runs anew but what has failed.
+		code, plan, bad := reprise(t, append(env, "HF_TOKEN=another one"), "run", work, "--store", kept, "--dry-run", "--only", "E5")
+		require.Zero(t, code, bad)
+		require.Contains(t, plan, "2 steps, 0 would run, 2 would be reused")
 		for path, text := range shown {
 			for _, plain := range []string{"planted-", `"quoted" <secret>`, `\"quoted\"`, "&#34;quoted", "&quot;quoted"} {
 				require.NotContains(t, text, plain, path)
@@ -175,8 +204,8 @@ func watchChildren(pid int, stop <-chan struct{}) string {
 			seen[command] = true
 			if i == 0 {
 				own = command // its environment has them
-			} else if command != own { // else it is about to become the command
-				seen[look("environ")] = true
+			} else if environ := look("environ"); command != own && !strings.Contains(environ, "HF_TOKEN=") { // else it is about to become the command, or is handed some
+				seen[environ] = true
 			}
 		}
 	}

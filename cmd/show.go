@@ -99,6 +99,7 @@ type shownExperiment struct {
 	Needs        []string                `json:"needs,omitempty"`
 	Builtin      string                  `json:"builtin,omitempty"`
 	Steps        []string                `json:"steps,omitempty"`
+	Secrets      []string                `json:"secrets,omitempty"`
 	Profiles     map[string]shownProfile `json:"profiles"`
 }
 
@@ -135,7 +136,7 @@ func describe(m *artifacts.Manifest, profile string) (shown, error) {
 	}
 	for _, id := range m.ExperimentIDs() {
 		e := m.Experiments[id]
-		x := shownExperiment{ID: id, Title: e.Title, HumanMinutes: e.HumanMinutes, Needs: e.Needs, Builtin: e.Run.Builtin, Profiles: map[string]shownProfile{}}
+		x := shownExperiment{ID: id, Title: e.Title, HumanMinutes: e.HumanMinutes, Needs: e.Needs, Builtin: e.Run.Builtin, Secrets: e.SecretNames(), Profiles: map[string]shownProfile{}}
 		for _, step := range e.Run.Steps {
 			x.Steps = append(x.Steps, step.Name)
 		}
@@ -251,6 +252,9 @@ func tableOfProfile(table io.Writer, experiments []shownExperiment, profile stri
 		for _, axis := range p.Axes {
 			axes[axis.Name] = true
 			fmt.Fprintf(table, "%s\t%s\t%s (axis)\n", e.ID, axis.Name, values(axis.Values))
+		}
+		for _, name := range e.Secrets {
+			fmt.Fprintf(table, "%s\t%s\tfrom the environment, secret\n", e.ID, name)
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.With)) {
 			if !axes[name] {

@@ -84,6 +84,19 @@ func TestKilledOnSlurm(t *testing.T) {
 	require.Equal(t, ExitUsage, code, bad)
 	require.Contains(t, bad, `did you mean "short"? there are main, short`)
 
+	secretive := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(secretive, "artifact.yaml"), []byte(`
+reprise: 1
+artifact: secretive
+title: t
+experiments:
+  E1: {title: t, profiles: {kick: {compute: 20s}}, run: [{name: a, sh: "true", secrets: [HF_TOKEN]}]}
+`), 0o644))
+	code, _, bad = reprise(t, []string{"HF_TOKEN=planted-hf-token"}, "run", secretive, "--headless", "--store", t.TempDir(), "--on", "slurm")
+	require.Equal(t, ExitUsage, code, bad)
+	require.Contains(t, bad, "6:90: error: HF_TOKEN is not handed to secretive/E1/a through Slurm")
+	require.NotContains(t, bad, "planted")
+
 	// What waits in the queue is not said to run.
 	code, _, bad = reprise(t, []string{"CI=1"}, "run", "codesign", "--only", "E1", "--param", "seed=1", "--param", "workload=profile:cdn", "--headless", "--store", t.TempDir(), "--on", "slurm:begin=now+3")
 	require.NotEqual(t, ExitInfrastructure, code, bad)

@@ -52,6 +52,8 @@ type Engine struct {
 
 	// Secrets are kept out of events, logs and whatever else is stored.
 	Secrets node.Secrets
+	// Handed are those of them that steps ask for, by name.
+	Handed map[string]string
 
 	// Leases, if given, lists what is leased for the run as it is now; changes
 	// of it are events.
@@ -112,6 +114,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		places:   e.places(),
 		outcomes: make(map[string]outcome, len(p.Steps)),
 		of:       p.byExperiment(),
+		withhold: p.secretNames(),
 		left:     map[ExperimentID]int{},
 		ran:      map[ExperimentID]bool{},
 		sum: Summary{
@@ -213,6 +216,7 @@ type execution struct {
 	run      *store.Run
 	log      *event.Log
 	hosts    sync.Map // names of a queue's machines that the log describes
+	withhold []string // variables that only steps get which are handed them
 	steady   steady
 	steps    map[string]*Step
 	places   places
@@ -704,16 +708,12 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	command := node.Command{
 		Dir: a.Work, Files: map[string]string{}, Limit: s.Limit, Memory: s.Memory, Exclusive: s.Exclusive,
-		Now: now, Stdout: stdout, Stderr: stderr,
+		Now:    now,
 		Note:   func(text string) { x.log.Emit(event.Warned{Step: s.ID, Message: text}) },
 		Queued: func(reason string) { x.log.Emit(event.StepQueued{Step: s.ID, Reason: reason, Begun: reason == ""}) },
 	}
-	flush := func() error { return nil }
-	if len(x.Secrets) > 0 { // else the command writes to the files itself
-		out, bad := x.Secrets.Writer(stdout), x.Secrets.Writer(stderr)
-		command.Stdout, command.Stderr = out, bad
-		flush = func() error { return errors.Join(out.Close(), bad.Close()) }
-	}
+	var flush func() error
+	command.Stdout, command.Stderr, flush = x.Secrets.Before(stdout, stderr)
 	command.Name = s.ID
 	if !x.Fresh {
 		command.Key = s.Key
@@ -735,6 +735,10 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		return fail(event.ConfigurationFailure, err)
 	}
 	command.Env = Environ(s)
+	command.Withhold = x.withhold
+	if command.Secrets, err = x.handed(s); err != nil {
+		return fail(event.ConfigurationFailure, err)
+	}
 	if s.Builtin != nil {
 		a.Clean = true
 		command.Stdout = report
@@ -769,7 +773,10 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	}
 	conditions := watchConditions(ctx, s, o.place.Node)
 	r, err := o.place.Run(ctx, command)
-	if bad := flush(); err == nil {
+	if bad := errors.Join(flush(), blot(command.Secrets, a.Work, func(text string) {
+		a.Warn(x.Secrets.Hide(text))
+		command.Note(text)
+	})); err == nil {
 		err = bad
 	}
 	if r.Host != "" {

@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -67,6 +68,9 @@ func Write(out io.Writer, p *runner.Plan, o Options) error {
 			x.waves[s.ID] = max(x.waves[s.ID], x.waves[id]+1)
 		}
 	}
+	if o.Format == "slurm" && slices.ContainsFunc(p.Steps, func(s *runner.Step) bool { return len(secrets(s)) > 0 }) {
+		return ErrSecrets
+	}
 	write, known := map[string]func(*script) error{"sh": (*script).sh, "parallel": (*script).parallel, "slurm": (*script).slurm, "make": (*script).makefile}[o.Format]
 	if !known {
 		return fmt.Errorf("no format %q; there are %s", o.Format, strings.Join(Formats, ", "))
@@ -75,6 +79,17 @@ func Write(out io.Writer, p *runner.Plan, o Options) error {
 		return err
 	}
 	return x.Flush()
+}
+
+// ErrSecrets says that a step is handed secrets, which Slurm would keep in files.
+var ErrSecrets = errors.New("steps are handed secrets from the environment, which Slurm would keep in files")
+
+// secrets are the variables that a step is handed.
+func secrets(s *runner.Step) []string {
+	if s.Shell == nil {
+		return nil
+	}
+	return s.Shell.Secrets
 }
 
 // folder names a step's folder: for people by its id, and by its content, so
@@ -138,6 +153,9 @@ func (x *script) line(s *runner.Step, parts ...string) (string, error) {
 	}
 	if len(inputs) > 0 {
 		verbs = append(verbs, "inputs "+x.quoteAll(inputs))
+	}
+	for _, name := range secrets(s) {
+		verbs = append(verbs, "secret "+name)
 	}
 	for _, d := range slices.Sorted(maps.Keys(s.Devices)) {
 		what, err := json.Marshal(s.Devices[d])
@@ -231,6 +249,15 @@ func (x *script) head(how ...string) {
 	fmt.Fprintf(x, "#\n# What has succeeded is not run again. Variables:\n#   OUT      %s\n#   REPRISE  this program, for built-in experiments and for reading observations\n", out)
 	if slices.ContainsFunc(x.plan.Steps, func(s *runner.Step) bool { return s.Builtin != nil && s.Builtin.ReadsTraces }) {
 		fmt.Fprintln(x, "#   REPRISE_TRACES  folder of real traces")
+	}
+	named := map[string]bool{}
+	for _, s := range x.plan.Steps {
+		for _, name := range secrets(s) {
+			if !named[name] {
+				named[name] = true
+				fmt.Fprintf(x, "#   %s  a secret that %s and maybe others need; all steps see it, and no log is cleared of it\n", name, s.ID)
+			}
+		}
 	}
 	for _, id := range x.sources() {
 		fmt.Fprintf(x, "#   %s  where that source is\n", sourceName(id.Artifact, id.Source))

@@ -37,6 +37,12 @@ device() {
 	[ -n "$named" ] || { echo "$id: not run: name in $1 what it may overwrite: $2" >&2; return 1; }
 }
 
+# secret VARIABLE: a secret that the step needs has to be in the environment.
+secret() {
+	eval "named=\${$1-}"
+	[ -n "$named" ] || { echo "$id: not run: set and export $1, a secret that it needs" >&2; return 1; }
+}
+
 # alone HOW: waits until the step may run; x is alone, s beside others that are
 # not alone.
 alone() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ func (l *Local) Run(ctx context.Context, c Command) (Result, error) {
 
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Dir = c.Dir
-	cmd.Env = append(withoutSecrets(os.Environ()), c.Env...)
+	cmd.Env = slices.Concat(withoutSecrets(os.Environ(), c.Withhold), c.Env, c.Secrets)
 	for name, path := range c.Files {
 		cmd.Env = append(cmd.Env, name+"="+path)
 	}

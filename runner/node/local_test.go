@@ -5,7 +5,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,9 +123,34 @@ func TestStepsGetNoCredentials(t *testing.T) {
 	t.Setenv("OS_PASSWORD", "planted-secret")
 	t.Setenv("OS_APPLICATION_CREDENTIAL_SECRET", "planted-secret")
 	t.Setenv("OS_CLOUD", "chi")
+	t.Setenv("LICENCE", "planted-secret")
 	var out bytes.Buffer
-	_, err := node.NewLocal().Run(t.Context(), node.Command{Argv: []string{"env"}, Dir: t.TempDir(), Stdout: &out, Stderr: &out})
+	_, err := node.NewLocal().Run(t.Context(), node.Command{Argv: []string{"env"}, Withhold: []string{"LICENCE"}, Dir: t.TempDir(), Stdout: &out, Stderr: &out})
 	require.NoError(t, err)
 	require.NotContains(t, out.String(), "planted-secret")
 	require.Contains(t, out.String(), "OS_CLOUD=chi")
+}
+
+// TestLeftoversDoNotDelay ends a command that has left something running with its
+// output open: at once where that can be killed, after the grace period where it
+// has got away.
+func TestLeftoversDoNotDelay(t *testing.T) {
+	l := node.NewLocal()
+	l.Grace = 300 * time.Millisecond
+	for script, want := range map[string]string{
+		"echo out; sleep 60 &":                              "out\n",
+		"echo out; setsid sh -c 'echo $$; exec sleep 60' &": "out\n",
+	} {
+		var out bytes.Buffer
+		r, err := l.Run(t.Context(), node.Command{Argv: []string{"sh", "-c", script + " sleep 0.1"}, Dir: t.TempDir(), Stdout: &out, Stderr: &out})
+		require.NoError(t, err)
+		require.Equal(t, node.Exited, r.End)
+		text, pid, away := strings.Cut(out.String(), want)
+		require.Empty(t, text)
+		if pid = strings.TrimSpace(pid); away && pid != "" {
+			n, err := strconv.Atoi(pid)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(n, syscall.SIGKILL))
+		}
+	}
 }

@@ -19,6 +19,12 @@ type Command struct {
 	// it leaves is in Dir once Run has returned, unless it was stopped.
 	Dir string
 	Env []string // added to the node's own environment
+	// Secrets are added to it, too. They are written down nowhere, not even on the
+	// node, and stand in nothing that the command puts out there.
+	Secrets []string
+	// Withhold names variables of the node's own environment that the command
+	// does not get, beside those whose names say that they are secret.
+	Withhold []string
 	// Files are files and folders of the runner's machine that the command
 	// only reads. Each key is an environment variable that gives the command
 	// the place where it finds them.

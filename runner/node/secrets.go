@@ -30,11 +30,11 @@ func IsSecret(name string) bool {
 
 // withoutSecrets leaves out of an environment what a step has no use for: it
 // would not be there on another machine, and a step that prints its environment
-// would publish it.
-func withoutSecrets(env []string) []string {
+// would publish it. So does it what is to be withheld, by name.
+func withoutSecrets(env, withhold []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return IsSecret(name)
+		return IsSecret(name) || slices.Contains(withhold, name)
 	})
 }
 
@@ -92,6 +92,17 @@ func (s Secrets) Hide(text string) string {
 // stands in the place of each, wherever the writes cut it in pieces. What may be
 // the beginning of one is held back until it is clear, or until Close.
 func (s Secrets) Writer(w io.Writer) io.WriteCloser { return &scrubber{secrets: s, w: w} }
+
+// Before gives writers for what a command puts out that hide the secrets before
+// it stands in the files; where there are none, the files themselves. flush hands
+// on what they hold back.
+func (s Secrets) Before(stdout, stderr *os.File) (out, bad io.Writer, flush func() error) {
+	if len(s) == 0 {
+		return stdout, stderr, func() error { return nil }
+	}
+	o, b := s.Writer(stdout), s.Writer(stderr)
+	return o, b, func() error { return errors.Join(o.Close(), b.Close()) }
+}
 
 type scrubber struct {
 	secrets Secrets

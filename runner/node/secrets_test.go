@@ -18,7 +18,7 @@ func TestSecretNames(t *testing.T) {
 	for _, name := range []string{"PATH", "TOKENIZERS_PARALLELISM", "KEYBOARD_LAYOUT", "KEYMAP", "REPRISE_TRACES", "OS_AUTH_URL", ""} {
 		require.False(t, IsSecret(name), name)
 	}
-	require.Equal(t, []string{"PATH=/bin", "A=PASSWORD=x"}, withoutSecrets([]string{"PATH=/bin", "OS_PASSWORD=x", "A=PASSWORD=x", "MY_TOKEN"}))
+	require.Equal(t, []string{"PATH=/bin", "A=PASSWORD=x"}, withoutSecrets([]string{"PATH=/bin", "OS_PASSWORD=x", "A=PASSWORD=x", "MY_TOKEN", "LICENCE=x"}, []string{"LICENCE"}))
 }
 
 func TestHide(t *testing.T) {

@@ -188,6 +188,9 @@ func (a *appendix) experiment(id string, e artifacts.Experiment) {
 			needs = append(needs, size(disk)+" of disk taken by what its steps left")
 		}
 	}
+	for _, name := range e.SecretNames() {
+		needs = append(needs, "a value of one's own for "+name+" in the environment")
+	}
 	if e.Exclusive {
 		needs = append(needs, "a machine on which nothing else runs")
 	}

@@ -339,10 +339,17 @@ func (n *Node) Kill() {
 	_, _ = program(ctx, "scancel", append([]string{"--quiet"}, jobs...)...)
 }
 
+// ErrSecrets says that a command is to be handed secrets. What a job gets waits
+// for it in files, of this program or of Slurm's.
+var ErrSecrets = errors.New("secrets are not handed over through a queue, where they would wait in files")
+
 // Run implements node.Node.
 func (n *Node) Run(ctx context.Context, c node.Command) (node.Result, error) {
 	if ctx.Err() != nil {
 		return node.Result{End: node.Stopped}, nil
+	}
+	if len(c.Secrets) > 0 {
+		return node.Result{}, ErrSecrets
 	}
 	t, err := n.enter(c)
 	if err != nil {

@@ -28,6 +28,7 @@ func Run(t *testing.T, n node.Node) {
 	s := suite{n}
 	t.Run("Ends", s.ends)
 	t.Run("Environment", s.environment)
+	t.Run("Secrets", s.secrets)
 	t.Run("StandardInputIsEmpty", s.standardInput)
 	t.Run("StreamsAreKeptApart", s.streams)
 	t.Run("LargeAndBinaryOutput", s.largeOutput)
@@ -87,6 +88,33 @@ func (s suite) environment(t *testing.T) {
 	env := []string{"WORD=héllo wörld", "QUOTES=a'b\"c $HOME `x` \\", "LINES=one\ntwo", "EMPTY="}
 	_, out, _ := s.sh(t, t.Context(), node.Command{Env: env}, `printf '%s|' "$WORD" "$QUOTES" "$LINES" "${EMPTY-unset}"; [ -n "$PATH" ] && echo path`)
 	require.Equal(t, "héllo wörld|a'b\"c $HOME `x` \\|one\ntwo||path\n", out)
+}
+
+// secrets hands a command a secret; it prints it, looks for it where others could
+// find it, and leaves it in a file. A queue refuses.
+func (s suite) secrets(t *testing.T) {
+	const secret = "handed-5f1c9e"
+	dir := t.TempDir()
+	var out, bad bytes.Buffer
+	c := node.Command{
+		Dir: dir, Secrets: []string{"A_TOKEN=" + secret, "LINES=one\ntwo"}, Stdout: &out, Stderr: &bad,
+		Argv: []string{"sh", "-c", `
+			[ "$A_TOKEN" = ` + secret[:6] + `"-5f1c9e" ] && echo "${#A_TOKEN} $LINES"
+			grep -rl "$A_TOKEN" .. 2>/dev/null
+			ps -A -o args | grep "$A_TOKEN" | grep -v grep
+			echo "$A_TOKEN" >left`},
+	}
+	_, err := s.node.Run(t.Context(), c)
+	if _, is := s.node.(node.Queue); is {
+		require.ErrorContains(t, err, "secrets are not handed over")
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, "13 one\ntwo\n", out.String())
+	require.Empty(t, bad.String())
+	data, err := os.ReadFile(filepath.Join(dir, "left"))
+	require.NoError(t, err)
+	require.Equal(t, secret+"\n", string(data), "files are the runner's to clear")
 }
 
 func (s suite) standardInput(t *testing.T) {

@@ -16,6 +16,7 @@ package remote
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,7 @@ func Supervise(ctx context.Context, args []string, in io.Reader, out io.Writer) 
 	case len(args) == 2 && args[0] == "serve":
 		return serve(args[1], in, out)
 	case len(args) == 2 && args[0] == "run":
-		return supervise(ctx, args[1])
+		return supervise(ctx, args[1], in)
 	}
 	return errors.New("supervise takes serve HOME or run DIR")
 }
@@ -215,6 +216,13 @@ func (h *Host) Start(j Job, _ *Nothing) error {
 	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	supervisor.Dir = dir
 	supervisor.Stdout, supervisor.Stderr = log, log
+	if len(j.Secrets) > 0 {
+		secrets, err := json.Marshal(j.Secrets)
+		if err != nil {
+			return err
+		}
+		supervisor.Stdin = bytes.NewReader(secrets)
+	}
 	supervisor.ExtraFiles = []*os.File{held}
 	if err := supervisor.Start(); err != nil {
 		return err

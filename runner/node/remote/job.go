@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,8 @@ type Job struct {
 	Boot      string // of the host, which sets it
 	Argv      []string
 	Env       []string
+	Handed    []string          // names of Secrets
+	Secrets   []string          `json:"-"` // goes to the supervisor by its standard input
 	Files     map[string]string // variable to path inside the host's folder
 	Limit     time.Duration
 	Memory    uint64
@@ -60,7 +63,7 @@ type jobEnd struct {
 
 // supervise runs the job of a folder to its end. The open file 3 holds the
 // job's lock.
-func supervise(ctx context.Context, dir string) error {
+func supervise(ctx context.Context, dir string, in io.Reader) error {
 	syscall.CloseOnExec(3)
 	data, err := os.ReadFile(filepath.Join(dir, commandFile))
 	if err != nil {
@@ -71,7 +74,10 @@ func supervise(ctx context.Context, dir string) error {
 		return fmt.Errorf("%s: %w", commandFile, err)
 	}
 	var end jobEnd
-	if end.Result, err = runJob(ctx, dir, j); err != nil {
+	if err = j.receive(in); err == nil {
+		end.Result, err = runJob(ctx, dir, j)
+	}
+	if err != nil {
 		end.Failed = err.Error()
 	}
 	if data, err = json.Marshal(end); err != nil {
@@ -82,6 +88,17 @@ func supervise(ctx context.Context, dir string) error {
 		return err
 	}
 	return os.Rename(beside, filepath.Join(dir, resultFile))
+}
+
+// receive reads the secrets that the job is handed.
+func (j *Job) receive(in io.Reader) error {
+	if len(j.Handed) == 0 {
+		return nil
+	}
+	if err := json.NewDecoder(in).Decode(&j.Secrets); err != nil || len(j.Secrets) != len(j.Handed) {
+		return errors.Join(errors.New("the secrets that the command needs have not come"), err)
+	}
+	return nil
 }
 
 func runJob(ctx context.Context, dir string, j Job) (r node.Result, err error) {
@@ -100,16 +117,19 @@ func runJob(ctx context.Context, dir string, j Job) (r node.Result, err error) {
 	ended := make(chan struct{})
 	defer close(ended)
 	go watch(dir, j.Abandoned, stop, here.Kill, ended)
+	// What the files hold may stay: the runner may be gone for good.
+	stdout, stderr, flush := node.NewSecrets(j.Secrets).Before(files[0], files[1])
+	defer func() { err = errors.Join(err, flush()) }()
 	home := filepath.Dir(filepath.Dir(dir))
 	paths := map[string]string{}
 	for name, path := range j.Files {
 		paths[name] = filepath.Join(home, path)
 	}
 	return here.Run(ctx, node.Command{
-		Argv: j.Argv, Dir: filepath.Join(dir, workDir), Env: j.Env, Files: paths,
+		Argv: j.Argv, Dir: filepath.Join(dir, workDir), Env: j.Env, Secrets: j.Secrets, Files: paths,
 		Limit: j.Limit, Memory: j.Memory, Exclusive: j.Exclusive,
 		Note:   func(text string) { _, _ = fmt.Fprintln(files[2], text) },
-		Stdout: files[0], Stderr: files[1],
+		Stdout: stdout, Stderr: stderr,
 	})
 }
 

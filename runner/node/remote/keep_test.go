@@ -212,6 +212,19 @@ func TestStartedAnew(t *testing.T) {
 	require.Contains(t, end.Failed, "started anew")
 }
 
+// TestSecretsThatDoNotCome does not run a command without what it needs.
+func TestSecretsThatDoNotCome(t *testing.T) {
+	for _, in := range []string{"", `["A=x`, `["A=x"]`, `null`} {
+		j := Job{Handed: []string{"A", "B"}}
+		require.ErrorContains(t, j.receive(strings.NewReader(in)), "have not come", in)
+	}
+	j := Job{Handed: []string{"A"}}
+	require.NoError(t, j.receive(strings.NewReader(`["A=x"]`)))
+	require.Equal(t, []string{"A=x"}, j.Secrets)
+	j = Job{}
+	require.NoError(t, j.receive(nil))
+}
+
 // TestHostGivenUp gives a host up while a command runs there. When it is tried
 // there again, the same command is followed on.
 func TestHostGivenUp(t *testing.T) {

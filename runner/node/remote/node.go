@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/rpc"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,7 +199,7 @@ func call[Answer any](ctx context.Context, n *Node, method string, args any, not
 // Run implements node.Node.
 func (n *Node) Run(ctx context.Context, c node.Command) (node.Result, error) {
 	job := Job{
-		ID: rand.Text(), Key: c.Key, Name: c.Name, Runner: thisRunner(), Argv: c.Argv, Env: c.Env, Files: map[string]string{},
+		ID: rand.Text(), Key: c.Key, Name: c.Name, Runner: thisRunner(), Argv: c.Argv, Env: c.Env, Handed: namesOf(c.Secrets), Secrets: c.Secrets, Files: map[string]string{},
 		Limit: c.Limit, Memory: c.Memory, Exclusive: c.Exclusive, Grace: n.Grace,
 	}
 	if c.Key == "" || c.Limit == 0 {
@@ -221,6 +222,16 @@ func (n *Node) Run(ctx context.Context, c node.Command) (node.Result, error) {
 		return node.Result{End: node.Stopped}, nil
 	}
 	return r, err
+}
+
+// namesOf gives the names of NAME=VALUE.
+func namesOf(env []string) []string {
+	var names []string
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		names = append(names, name)
+	}
+	return names
 }
 
 // start copies what the command needs and starts it.

@@ -393,8 +393,17 @@ func TestNothingSecretShows(t *testing.T) {
 	secrets := []string{planted, lines[2], lines[3]}
 	dir := t.TempDir()
 	var shown []string
-	_, out, err := sh(t, n, node.Command{Dir: dir, Env: []string{"OF_THE_STEP=" + planted + "-step"}}, `env | grep -v ^OF_THE_STEP= ; ps -A -o args`)
+	// The job's files are looked through while it runs and after it has printed
+	// what it was handed; there are none of them afterwards.
+	jobs := filepath.Join(s.Home, ".cache", "reprise", "jobs")
+	c := node.Command{Dir: dir, Env: []string{"OF_THE_STEP=" + planted + "-step"}, Secrets: []string{"A_TOKEN=" + planted[:4] + "-handed-77aa01"}}
+	_, out, err := sh(t, n, c, `env | grep -v -e ^OF_THE_STEP= -e ^A_TOKEN= ; ps -A -o args; printf %s "$A_TOKEN" | head -c 9; sleep 0.1; printf %s "$A_TOKEN" | tail -c +10; echo; echo "$A_TOKEN" >&2
+		sleep 0.1; ls `+jobs+`/*/command.json; grep -r -- "$A_TOKEN" `+jobs+` && echo found; true`)
 	require.NoError(t, err)
+	require.Contains(t, out, "[secret A_TOKEN]\n")
+	require.Contains(t, out, "command.json")
+	require.NotContains(t, out, "found\n")
+	shown = append(shown, strings.ReplaceAll(out, "77aa01", planted))
 	shown = append(shown, out, s.Log())
 	for _, place := range []string{s.Home, dir} {
 		require.NoError(t, filepath.WalkDir(place, func(path string, d fs.DirEntry, err error) error {
