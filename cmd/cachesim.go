@@ -66,10 +66,10 @@ and a second for 143 MiB), and as the UCARE group's own simulator counts it
 all sizes at once, wherever that gives what replays give (always with object
 sizes ignored; else from the largest object on, if objects keep their sizes);
 the column "method" of --json says so. --sample 0.01 estimates the curve of any
-policy from the requests to one object in a hundred (SHARDS, and miniature
-caches), --sample 8192 from those to 8192 objects, however many there are;
---sample-check replays the whole, too, and shows the error. --svg draws
-the curves of miss ratio and backend load into a file.
+policy, without prefetching, from the requests to one object in a hundred
+(SHARDS, and miniature caches), --sample 8192 from those to 8192 objects, however
+many there are; --sample-check replays the whole, too, and shows the error. --svg
+draws the curves of miss ratio and backend load into a file.
 
 Parameters follow a name after a colon: s3fifo:small=0.2,ghost=0.5. The
 policies, prefetchers and their parameters: reprise cachesim --list`,
@@ -237,7 +237,7 @@ func (a *app) cachesim(ctx context.Context, o cachesim, paths []string) error {
 	if err := o.block.check(o); err != nil {
 		return fail(ExitUsage, err)
 	}
-	if err := o.curve.validate(o); err != nil {
+	if err := o.curve.validate(o, jobs); err != nil {
 		return fail(ExitUsage, err)
 	}
 	print := a.cachesimPrinter(o, paths, jobs)

@@ -7,11 +7,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"reprise/policies/cache"
+	"reprise/policies/cache/prefetch"
 	"reprise/tui/chart"
 )
 
@@ -33,12 +35,14 @@ func (c *curveFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&c.check, "sample-check", false, "with --sample: replay everything, too, and print how far off the estimate is")
 }
 
-func (c *curveFlags) validate(o cachesim) error {
+func (c *curveFlags) validate(o cachesim, jobs cachesimJobs) error {
 	switch {
 	case !(c.sample >= 0 && c.sample <= 1 || c.sample <= 1<<31 && c.sample == math.Trunc(c.sample) && c.sample > 0):
 		return fmt.Errorf("--sample %g: must be a share between 0 and 1, or a number of objects", c.sample)
 	case c.sample > 0 && o.mode == "block":
 		return errors.New("--sample is for object mode; pages next to each other cannot be sampled apart")
+	case c.sample > 0 && slices.ContainsFunc(jobs.prefetchers, func(p prefetch.Choice) bool { return p.String() != "none" }):
+		return errors.New("--sample is for eviction without prefetching; which object comes after which is another matter in a sample")
 	case c.check && c.sample == 0:
 		return errors.New("--sample-check needs --sample")
 	}

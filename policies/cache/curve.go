@@ -252,7 +252,8 @@ func (s *Sampled) Size(full int64) int64 { return int64(float64(full)*s.byteRate
 // Estimate turns a result of the sample, of a cache that stands for one of size
 // full, into one of the trace. What the sample has of requests above or below
 // its rate is taken to be hits, since it is popular objects that make the
-// difference (SHARDS-adj).
+// difference (SHARDS-adj). There is none with prefetching: which object comes
+// after which is another matter in a sample.
 func (s *Sampled) Estimate(r Result, full int64) Result {
 	whole := func(sampled int64, rate float64, all int64) int64 {
 		if rate == 0 {
@@ -260,11 +261,6 @@ func (s *Sampled) Estimate(r Result, full int64) Result {
 		}
 		return min(int64(float64(sampled)/rate+0.5), all)
 	}
-	p := &r.Prefetching
-	for _, n := range []*int64{&p.Prefetched, &p.PrefetchHits, &p.Late, &p.Wasted, &p.Spared, &p.Polluted, &p.TooEarly} {
-		*n = whole(*n, s.Rate, math.MaxInt64)
-	}
-	p.PrefetchedBytes = whole(p.PrefetchedBytes, s.byteRate, math.MaxInt64)
 	r.Misses = whole(r.Misses, s.Rate, s.requests)
 	r.MissBytes = whole(r.MissBytes, s.byteRate, s.bytes)
 	r.Size, r.Requests, r.ReqBytes = full, s.requests, s.bytes

@@ -154,19 +154,6 @@ func TestSampleAll(t *testing.T) {
 	require.Empty(t, trace.Sample(0).Trace.ids)
 }
 
-// What was fetched ahead is scaled as what was missed is: numbers by the share of
-// objects, bytes by the share of their bytes.
-func TestEstimateScalesBytes(t *testing.T) {
-	trace := randomTrace(rand.New(rand.NewPCG(13, 13)), 20_000, true)
-	sample := trace.Sample(0.1)
-	all, got := trace.Footprint(), sample.Trace.Footprint()
-	require.NotEqual(t, got.Objects*all.Bytes, got.Bytes*all.Objects, "the shares are unlike")
-	e := sample.Estimate(Result{Misses: 1, MissBytes: 1000, Prefetching: Prefetching{Prefetched: 1000, PrefetchedBytes: 1000}}, all.Bytes)
-	require.EqualValues(t, math.Round(1000*float64(all.Objects)/float64(got.Objects)), e.Prefetched)
-	require.EqualValues(t, math.Round(1000*float64(all.Bytes)/float64(got.Bytes)), e.PrefetchedBytes)
-	require.Equal(t, e.MissBytes, e.PrefetchedBytes)
-}
-
 // The speed of a sample's replay is that of the requests that were replayed, which
 // are not as large a share as the objects.
 func TestSampleSpeed(t *testing.T) {

@@ -155,7 +155,8 @@ type Sweep struct {
 	Curve bool
 	// Rate, if more than 0 and less than 1, has a sample of so much of the
 	// objects replayed instead of the whole trace, Objects, if more than 0, of so
-	// many objects; Check, the sample and the whole trace.
+	// many objects; Check, the sample and the whole trace. There must be no
+	// prefetching then.
 	Rate    float64
 	Objects int
 	Check   bool
