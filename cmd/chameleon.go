@@ -332,19 +332,7 @@ alone. A second image of the same name does not replace the first.`,
 		Example: `  reprise chameleon snapshot heimdall heimdall-with-kernel-6.0`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := a.deployment(args[0], f.store)
-			if err != nil {
-				return err
-			}
-			sites, err := a.sites()
-			if err != nil {
-				return err
-			}
-			site, err := chameleon.FindSite(sites, d.Site)
-			if err != nil {
-				return fail(ExitUsage, err)
-			}
-			p, err := a.provider(c.Context(), site, f)
+			d, p, err := a.leased(c.Context(), args[0], f)
 			if err != nil {
 				return err
 			}

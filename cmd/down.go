@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -20,19 +21,7 @@ that reprise up has leased, and wait until the site knows of none of it.`,
   reprise down heimdall:storage`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := a.deployment(args[0], f.store)
-			if err != nil {
-				return err
-			}
-			sites, err := a.sites()
-			if err != nil {
-				return err
-			}
-			site, err := chameleon.FindSite(sites, d.Site)
-			if err != nil {
-				return fail(ExitUsage, err)
-			}
-			p, err := a.provider(c.Context(), site, f)
+			d, p, err := a.leased(c.Context(), args[0], f)
 			if err != nil {
 				return err
 			}
@@ -45,6 +34,24 @@ that reprise up has leased, and wait until the site knows of none of it.`,
 	}
 	f.add(c)
 	return c
+}
+
+// leased finds this machine's record of a leased platform, and signs in where it is.
+func (a *app) leased(ctx context.Context, arg string, f testbedFlags) (*chameleon.Deployment, *chameleon.Provider, error) {
+	d, err := a.deployment(arg, f.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	sites, err := a.sites()
+	if err != nil {
+		return nil, nil, err
+	}
+	site, err := chameleon.FindSite(sites, d.Site)
+	if err != nil {
+		return nil, nil, fail(ExitUsage, err)
+	}
+	p, err := a.provider(ctx, site, f)
+	return d, p, err
 }
 
 // deployment finds this machine's record of a leased platform.
