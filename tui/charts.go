@@ -23,6 +23,8 @@ type chartsPane struct {
 	form       form
 	slice      int // of the metrics that are too much for one chart
 	last       drawing
+	w, h       int // of the room for the last one
+	look       *look
 	of         *Experiment // of which shown was made, of so many observations
 	seen       int
 	shown      []*Metric
@@ -52,7 +54,9 @@ func (p *chartsPane) draw(m *Metric, w, h int, l *look) ([]string, string) {
 	}
 	drawn, about := a.draw(f, w, h, l)
 	if drawn == nil {
-		drawn = []string{l.Dim.Render(fit("these observations, or this room, do not make "+formNames[f]+"; v for another form", w))}
+		for _, line := range paragraph("these observations, or this room, do not make "+formNames[f]+"; v for another form", w) {
+			drawn = append(drawn, l.Dim.Render(fit(line, w)))
+		}
 	}
 	p.last = drawing{of, m.N, l.now, drawn, about}
 	return drawn, about
@@ -179,6 +183,20 @@ func (p *chartsPane) turn(by int) {
 	p.slice = 0
 }
 
+// nextForm goes to the next form that the metric makes in the room there is.
+func (p *chartsPane) nextForm() {
+	m := p.chosen()
+	for range formNames {
+		p.form = (p.form + 1) % form(len(formNames))
+		if p.form == automatic || m == nil || p.look == nil {
+			return
+		}
+		if drawn, _ := arrange(m, p.slice).draw(p.form, p.w, p.h, p.look); drawn != nil {
+			return
+		}
+	}
+}
+
 func (p *chartsPane) title(*look) string {
 	if p.chosen() == nil {
 		return ""
@@ -192,7 +210,7 @@ func (p *chartsPane) actions() []action {
 		act("k ↑ ←", "metric before", func() { p.turn(-1) }, "k", "up", "left"),
 		act("]", "next slice of many series", func() { p.slice++ }, "]"),
 		act("[", "slice before", func() { p.slice-- }, "["),
-		act("v", "lines, bars, distribution, heat map", func() { p.form = (p.form + 1) % form(len(formNames)) }, "v"),
+		act("v", "lines, bars, distribution, heat map", p.nextForm, "v"),
 	}
 }
 
@@ -209,6 +227,7 @@ func (p *chartsPane) view(l *look, _ bool, w, h int) []string {
 	if m.Unit != "" && m.Unit != "1" {
 		head += " in " + printable(m.Unit)
 	}
+	p.w, p.h, p.look = w, h-2, l
 	drawn, about := p.draw(m, w, h-2, l)
 	note := fmt.Sprintf("%d observations", m.N)
 	if m.Folded > 0 {
@@ -379,7 +398,7 @@ func (a arrangement) draw(f form, w, h int, l *look) (drawn []string, about stri
 	cells := a.cells
 	defer func() {
 		if a.slice != "" {
-			about += ", " + a.slice
+			about = strings.TrimPrefix(about+", "+a.slice, ", ")
 		}
 	}()
 	switch f {

@@ -476,6 +476,12 @@ func TestResumeFromHome(t *testing.T) {
 	x.press("j", "r")
 	x.sees("✓ finished", "C3 not-reproduced")
 	require.Equal(t, []string{"failures", "interrupted"}, resumed)
+	// From the view of the run, too.
+	x.press("q", "enter")
+	x.sees("r go on with it")
+	x.press("r")
+	x.sees("✓ finished", "C3 not-reproduced")
+	require.Len(t, resumed, 3)
 	x.press("q", "q")
 	x.quits()
 }

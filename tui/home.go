@@ -198,17 +198,18 @@ func (v *homeView) help() []helpGroup { return []helpGroup{{"home", v.actions()}
 func (v *homeView) actions() []action {
 	does := []string{"choose what of it to run", "look at the run", "choose what to run there"}
 	enter := on("enter", does[v.focus], v.enter, "enter")
-	return append([]action{
-		enter,
-		act("space", "mark several artifacts", v.mark, "space"),
-		act("a", "mark all", v.markAll, "a"),
-		on("r", "go on with a run that has not finished", v.resume, "r"),
+	mark, all := act("space", "mark several artifacts", v.mark, "space"), act("a", "mark all", v.markAll, "a")
+	first := []action{enter, mark, all, on("r", "go on with a run that has not finished", v.resume, "r")}
+	if v.focus == 1 { // what the list is about comes first
+		first = []action{enter, on("r", "go on with it", v.resume, "r"), mark, all}
+	}
+	return append(append(first,
 		act("tab", "next list", func() { v.focus = (v.focus + 1) % homeLists }, "tab"),
 		act("shift-tab", "list before", func() { v.focus = (v.focus + homeLists - 1) % homeLists }, "shift+tab"),
 		act("1 2 3", "artifacts, runs, platforms", func() {}, "1", "2", "3"),
 		act("/", "filter", func() { v.filter.open() }, "/"),
 		act("esc", "clear the filter", func() { v.filter.text = "" }, "esc"),
-	}, moves(func(d int) {
+	), moves(func(d int) {
 		c, n := v.list()
 		c.move(d, n)
 	}, func() int { c, _ := v.list(); return c.page })...)
@@ -276,7 +277,10 @@ func (v *homeView) enter() tea.Cmd {
 		if v.rec.at >= len(list) {
 			return nil
 		}
-		return v.m.begin(v.home.Open(list[v.rec.at]))
+		r := list[v.rec.at]
+		cmd := v.m.begin(v.home.Open(r))
+		v.m.opened = r
+		return cmd
 	}
 	c := Choice{Params: map[string]string{}}
 	for _, a := range v.home.Artifacts {
@@ -310,7 +314,11 @@ func (v *homeView) resume() tea.Cmd {
 	if v.home.Resume == nil || v.focus != 1 || v.rec.at >= len(list) {
 		return nil
 	}
-	r := list[v.rec.at]
+	return v.goOn(list[v.rec.at])
+}
+
+// goOn begins a run that goes on with a recorded one.
+func (v *homeView) goOn(r *Recorded) tea.Cmd {
 	if !r.Unfinished() {
 		v.m.message = "there is nothing to go on with: the run has finished or is under way"
 		return nil
@@ -493,7 +501,7 @@ func (v *homeView) details(l *look, w, h int) []string {
 				if on, named := a.Platforms[profile.Platform]; named {
 					where = profile.Platform + " (" + on.Provider + ")"
 				}
-				out = append(out, l.Dim.Render(fit(fmt.Sprintf("   %-5s up to %v on %s", p, time.Duration(profile.Compute), where), w)))
+				out = append(out, l.Dim.Render(fit(fmt.Sprintf("   %-5s up to %v on %s", p, profile.Compute, where), w)))
 			}
 		}
 	}

@@ -79,20 +79,22 @@ type helpGroup struct {
 }
 
 func helpLines(groups []helpGroup, t *Theme, w int) []string {
+	groups = slices.DeleteFunc(slices.Clone(groups), func(g helpGroup) bool { return len(g.actions) == 0 })
+	const keyWidth, narrow, gap = 10, 46, "  "
+	columns := max(1, min(len(groups), (w+len(gap))/(narrow+len(gap))))
+	width := narrow
+	if columns == 1 {
+		width = w
+	}
 	var blocks [][]string
-	const keyWidth, blockWidth = 10, 46
 	for _, g := range groups {
-		if len(g.actions) == 0 {
-			continue
-		}
-		block := []string{t.Strong.Render(fit(g.title, min(w, blockWidth)))}
+		block := []string{t.Strong.Render(fit(g.title, width))}
 		for _, a := range g.actions {
 			h := a.Help()
-			block = append(block, fit(" "+t.Accent.Render(fit(h.Key, keyWidth))+h.Desc, min(w, blockWidth)))
+			block = append(block, fit(" "+t.Accent.Render(fit(h.Key, keyWidth))+h.Desc, width))
 		}
-		blocks = append(blocks, append(block, fit("", min(w, blockWidth))))
+		blocks = append(blocks, append(block, fit("", width)))
 	}
-	columns := max(1, min(len(blocks), (w+2)/(blockWidth+2)))
 	if columns == 1 {
 		return slices.Concat(blocks...)
 	}
@@ -106,7 +108,7 @@ func helpLines(groups []helpGroup, t *Theme, w int) []string {
 		}
 		stacks[shortest] = append(stacks[shortest], b...)
 	}
-	return beside(stacks, blockWidth, "  ")
+	return beside(stacks, width, gap)
 }
 
 // beside sets columns of equal width side by side.

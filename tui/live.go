@@ -176,6 +176,7 @@ type model struct {
 	asked   int            // times the run was asked to stop
 	leaving bool           // quit once the job has ended
 	stopped map[string]int // times each step was asked to stop
+	opened  *Recorded      // the run of the home screen that is shown
 	halts   bool           // the run holds after every experiment
 
 	overlay overlay
@@ -250,7 +251,7 @@ func (m *model) begin(job *Job) tea.Cmd {
 	ctx, cancel := context.WithCancel(m.ctx)
 	u := &underway{job: job, cancel: cancel, done: make(chan struct{})}
 	m.job, m.active, m.last, m.asked, m.leaving = job, u, u, 0, false
-	m.stopped, m.halts = map[string]int{}, false
+	m.stopped, m.halts, m.opened = map[string]int{}, false, nil
 	if job.HoldAfter != nil {
 		job.HoldAfter(false)
 	}
@@ -516,6 +517,9 @@ func (m *model) actions() []action {
 	if !m.busy() && job != nil && job.ours() {
 		all = append(all, on("r", "run again, reusing what is done", func() tea.Cmd { return m.begin(m.job) }, "r"))
 	}
+	if r := m.opened; !m.busy() && r != nil && r.Unfinished() && m.home.home.Resume != nil {
+		all = append(all, on("r", "go on with it", func() tea.Cmd { return m.home.goOn(r) }, "r"))
+	}
 	if job != nil && job.Choice != nil && m.form() != nil {
 		all = append(all, on("e", "edit, run again", m.edit, "e"))
 	}
@@ -756,7 +760,7 @@ func (m *model) draw() []string {
 func (m *model) overlayText(l *look, w int) (text []string, name string) {
 	switch m.overlay {
 	case warningsOverlay:
-		return m.watch.warnings(l, w), fmt.Sprintf("%d warnings", len(m.run.Warnings))
+		return m.watch.warnings(l, w), count(len(m.run.Warnings), "warning")
 	case reportOverlay:
 		return m.watch.report(w), "Report of run " + m.run.ID
 	}

@@ -132,6 +132,9 @@ func (p *logsPane) take(t logText) {
 	if p.step == nil || t.folder != p.step.Log {
 		return
 	}
+	if t.err != nil && p.text.err == nil && p.text.stream != "" && p.step.State == Running {
+		return // it is on its way to where results are kept
+	}
 	p.text = t
 	p.turn++
 }

@@ -209,7 +209,7 @@ func Progress(v event.StepProgress, elapsed time.Duration) string {
 		fmt.Fprintf(&b, "%.0f %%", 100*v.Done/v.Total)
 		if v.Done > 0 && elapsed > time.Second {
 			left := time.Duration(float64(elapsed) * (v.Total - v.Done) / v.Done)
-			fmt.Fprintf(&b, ", about %s left", left.Round(time.Second))
+			fmt.Fprintf(&b, ", about %s left", clock(left.Round(time.Second)))
 		}
 	} else {
 		fmt.Fprintf(&b, "%.6g done", v.Done)

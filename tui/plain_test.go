@@ -49,7 +49,7 @@ func TestPlainBeatsForSilentSteps(t *testing.T) {
 	p.Show(event.Event{Time: at(36), Payload: event.StepProgress{Step: "a/E1", Done: 1, Total: 2}})
 	require.NotContains(t, b.String(), "50 %", "a line was printed just before")
 	p.Beat(at(45))
-	require.Contains(t, b.String(), "a/E1 50 %, about 45s left\n")
+	require.Contains(t, b.String(), "a/E1 50 %, about 45 s left\n")
 	p.Show(event.Event{Time: at(46), Payload: event.StepFinished{Step: "a/E1", Status: event.Done}})
 	before := b.Len()
 	p.Beat(at(99))

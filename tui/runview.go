@@ -252,7 +252,7 @@ func (v *runView) header(l *look, w, h int) []string {
 		counts += ": " + strings.Join(parts, ", ")
 	}
 	if n := len(r.Warnings); n > 0 {
-		counts += fmt.Sprintf(", %d warnings", n)
+		counts += ", " + count(n, "warning")
 	}
 	full, rest := meter(share, max(0, min(w/3, w-len(counts))))
 	style := l.Good

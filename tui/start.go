@@ -491,7 +491,9 @@ func (v *startView) plans(l *look, w, h int) []string {
 	}
 	out := []string{
 		l.Strong.Render(fit(fmt.Sprintf("%d steps: %d run, %d reused", len(p.Steps), run, len(p.Steps)-run), w)),
-		fit(fmt.Sprintf("at most %v of computing, %g minutes of yours", p.Compute.Round(time.Second), p.HumanMinutes), w),
+	}
+	for _, line := range paragraph(fmt.Sprintf("at most %v of computing, %g minutes of yours", artifacts.Duration(p.Compute.Round(time.Second)), p.HumanMinutes), w) {
+		out = append(out, fit(line, w))
 	}
 	if p.Cost != "" {
 		for line := range strings.SplitSeq(p.Cost, "\n") {

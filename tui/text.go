@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -62,8 +63,13 @@ func paragraph(text string, w int) []string {
 	if w < 1 {
 		return nil
 	}
-	return strings.Split(ansi.Wrap(strings.Join(strings.Fields(printable(text)), " "), w, " "), "\n")
+	words := strings.Join(strings.Fields(printable(text)), " ")
+	// A hyphen is a place to break at, but not one that is a number's sign.
+	wrapped := ansi.Wrap(sign.ReplaceAllString(words, "${1}\u2011$2"), w, " ")
+	return strings.Split(strings.ReplaceAll(wrapped, "\u2011", "-"), "\n")
 }
+
+var sign = regexp.MustCompile(`(^|[ (\[])-(\d)`)
 
 // clock writes a time that passes: 3 s, 1:05, 2:00:00.
 func clock(d time.Duration) string {
@@ -75,6 +81,14 @@ func clock(d time.Duration) string {
 		return fmt.Sprintf("%d:%02d", s/60, s%60)
 	}
 	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}
+
+// count writes a number of things: 1 warning, 2 warnings.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // took writes a time that has passed: 0.3 s, 12.0 s, 1:05.
