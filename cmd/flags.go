@@ -76,6 +76,9 @@ func (e *noneOfError) Error() string { return "there are " + strings.Join(e.amon
 func mistakenFlag(c *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
+		if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
+			return subcommand(c, words) // the flag is its
+		}
 		// In one word with a single dash it reads as many short flags.
 		word := "--" + unknown.GetSpecifiedName()
 		if short := unknown.GetSpecifiedShortnames(); len(short) > 1 {

@@ -62,9 +62,9 @@ Steps that ask for secrets, such as a token, are handed them from the environmen
 --on ssh:HOST,… runs the steps on other machines: reprise is copied there, each
 step runs where most cores are free, exclusive ones alone, and goes on
 where it is when the connection breaks or reprise is killed; the next run takes
-it over. A step whose machine fails is tried again on another. Keys come from the agent or key files, host keys have to be
-in known_hosts; of ~/.ssh/config HostName, User, Port, IdentityFile,
-IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
+it over. A step whose machine fails is tried again on another. Keys come from the
+agent or key files, host keys have to be in known_hosts; of ~/.ssh/config HostName,
+User, Port, IdentityFile, IdentitiesOnly, ProxyJump and UserKnownHostsFile are used.
 --on slurm submits the steps to the cluster of this machine, as job arrays, with
 the manifest's limits of time and memory, exclusive ones with --exclusive. The
 store has to be on a file system that the cluster's machines share. When reprise
