@@ -398,10 +398,14 @@ func (m *model) ended(msg jobEnded) tea.Cmd {
 	case msg.err != nil && !errors.Is(msg.err, context.Canceled):
 		m.message = "error: " + printable(msg.err.Error())
 	case m.run.End != nil && m.job.ours():
-		m.message = "the run has ended: o report, r run again, q leave"
-		if m.job.Choice != nil {
-			m.message = "the run has ended: o report, r run again, e edit and run again, q leave"
+		keys := "o report, r run again, "
+		if m.run.Count[Failed] > 0 {
+			keys = "F what failed, " + keys
 		}
+		if m.job.Choice != nil {
+			keys += "e edit and run again, "
+		}
+		m.message = "the run has ended: " + keys + "q leave"
 	}
 	return nil
 }

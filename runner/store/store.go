@@ -203,24 +203,26 @@ func (s *Store) Why(step, key string, parts []Part, lookup error) string {
 
 // difference names the parts that differ between two attempts.
 func difference(before, after []Part) string {
-	old := map[string]string{}
+	old := map[string][]string{} // a parameter may have the name of another part
 	for _, p := range before {
-		old[p.Name] = p.Value
+		old[p.Name] = append(old[p.Name], p.Value)
 	}
 	var found []string
 	for _, p := range after {
-		was, had := old[p.Name]
-		delete(old, p.Name)
-		switch {
-		case !had:
+		was := old[p.Name]
+		if len(was) == 0 {
 			found = append(found, fmt.Sprintf("%s added", p.Name))
-		case was != p.Value:
-			found = append(found, fmt.Sprintf("%s %s → %s", p.Name, brief(was), brief(p.Value)))
+			continue
 		}
+		if was[0] != p.Value {
+			found = append(found, fmt.Sprintf("%s %s → %s", p.Name, brief(was[0]), brief(p.Value)))
+		}
+		old[p.Name] = was[1:]
 	}
 	for _, p := range before {
-		if _, gone := old[p.Name]; gone {
+		if gone := old[p.Name]; len(gone) > 0 {
 			found = append(found, fmt.Sprintf("%s removed", p.Name))
+			old[p.Name] = gone[1:]
 		}
 	}
 	const most = 4
@@ -232,6 +234,9 @@ func difference(before, after []Part) string {
 
 func brief(value string) string {
 	const most = 24
+	if value == "" {
+		return "nothing"
+	}
 	value = strings.ReplaceAll(value, "\n", "⏎")
 	if r := []rune(value); len(r) > most {
 		return string(r[:most]) + "…"

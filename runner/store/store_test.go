@@ -100,6 +100,15 @@ func TestWhy(t *testing.T) {
 	require.Equal(t, "stored result is gone", s.Why("x/E1", Key(before), before, nil))
 }
 
+// TestDifferenceOfNamesakes compares parts of one name in their order.
+func TestDifferenceOfNamesakes(t *testing.T) {
+	before := []Part{{"traces", `""`}, {"traces", ""}, {"program", "a"}}
+	require.Equal(t, "program a → b", difference(before, []Part{{"traces", `""`}, {"traces", ""}, {"program", "b"}}))
+	require.Equal(t, "traces nothing → digest", difference(before, []Part{{"traces", `""`}, {"traces", "digest"}, {"program", "a"}}))
+	require.Equal(t, "traces removed", difference(before, []Part{{"traces", `""`}, {"program", "a"}}))
+	require.Equal(t, "traces added", difference(before, append(before, Part{"traces", "x"})))
+}
+
 func TestKeyTellsPartsApart(t *testing.T) {
 	require.NotEqual(t, Key([]Part{{"ab", "c"}}), Key([]Part{{"a", "bc"}}))
 	require.NotEqual(t, Key([]Part{{"a", "1"}, {"b", "2"}}), Key([]Part{{"a", "12"}, {"b", ""}}))
