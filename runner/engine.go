@@ -86,6 +86,7 @@ type outcome struct {
 	machine      string // that, as unlike compares them; "" if it does not matter
 	place        *place // where it was run now
 	nodeFailed   bool
+	stored       bool  // its result was written, and its slot counted as free
 	again        bool  // the node failed, and the step is to be tried again
 	left         bool  // out on request, or because of one that was
 	unkept       error // why the store could not keep it
@@ -116,6 +117,7 @@ func (e *Engine) Execute(ctx context.Context, p *Plan, exit func(Summary) int, s
 		of:       p.byExperiment(),
 		withhold: p.secretNames(),
 		left:     map[ExperimentID]int{},
+		storing:  make(chan *place),
 		ran:      map[ExperimentID]bool{},
 		sum: Summary{
 			Run: run.ID, Dir: run.Dir, Verdicts: map[string][]checks.Verdict{},
@@ -223,6 +225,7 @@ type execution struct {
 	outcomes map[string]outcome
 	of       map[ExperimentID][]*Step
 	left     map[ExperimentID]int // steps of an experiment that have not ended
+	storing  chan *place          // where the disk alone keeps a step from its end
 	ran      map[ExperimentID]bool
 	sum      Summary
 	stop     context.CancelFunc // ends the walk as an interrupt does
@@ -375,6 +378,8 @@ func (x *execution) walk(ctx context.Context) {
 		select {
 		case <-wake:
 		case <-x.control.woken:
+		case p := <-x.storing:
+			p.storing++
 		case o := <-ended:
 			running--
 			x.control.ended(o.step.ID)
@@ -838,6 +843,12 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 	for _, w := range append(conditions(r.Usage), x.steady.after(s, o.place.Name(), disks, len(list))...) {
 		a.Warn(w)
 		x.log.Emit(event.Warned{Step: s.ID, Message: w})
+	}
+	if !s.Exclusive {
+		a.Written = func() {
+			o.stored = true
+			x.storing <- o.place
+		}
 	}
 	result, err := a.Done(r.Usage, lines, len(list))
 	if err != nil {

@@ -19,6 +19,7 @@ type place struct {
 	queue     bool // keeps exclusive commands apart by itself
 	slots     int
 	running   int
+	storing   int // of those, steps whose result is written and not yet durable
 	exclusive bool
 	failures  int       // of the node, in a row
 	rests     time.Time // until then the node is left alone
@@ -56,9 +57,11 @@ func (p *place) plays(s *Step) bool {
 	return s.Role == "" || p.role == s.Role && p.instance == s.Instance
 }
 
-// takes says whether a step may start on the place now.
+// takes says whether a step may start on the place now. While the disk makes a
+// result durable the step's slot is free, for as many steps as there are slots; but
+// nothing exclusive runs beside that.
 func (p *place) takes(s *Step, now time.Time) bool {
-	return p.running < p.slots && !p.exclusive && (!s.Exclusive || p.running == 0 || p.queue) && !now.Before(p.rests)
+	return p.running-min(p.storing, p.slots) < p.slots && !p.exclusive && (!s.Exclusive || p.running == 0 || p.queue) && !now.Before(p.rests)
 }
 
 // holds says that an earlier run's command for the step is there.
@@ -155,6 +158,9 @@ func (p *place) begin(s *Step) {
 func (p *place) end(o outcome, backoff time.Duration, now time.Time) {
 	p.running--
 	p.exclusive = false
+	if o.stored {
+		p.storing--
+	}
 	switch {
 	case o.nodeFailed:
 		const mostDoublings = 6

@@ -184,3 +184,38 @@ func TestCancelledWhileAllNodesRest(t *testing.T) {
 	require.True(t, sum.Interrupted)
 	require.Equal(t, 2, sum.Steps[string(event.Cancelled)])
 }
+
+// TestSlotsAreFreeDuringSyncs, for as many steps as there are slots, and not for an
+// exclusive step, nor during one.
+func TestSlotsAreFreeDuringSyncs(t *testing.T) {
+	now := time.Now()
+	p := &place{slots: 2}
+	shared, alone := &Step{}, &Step{Exclusive: true}
+	takes := func(some, exclusive bool) {
+		t.Helper()
+		require.Equal(t, some, p.takes(shared, now))
+		require.Equal(t, exclusive, p.takes(alone, now))
+	}
+	takes(true, true)
+	p.begin(shared)
+	p.begin(shared)
+	takes(false, false)
+	p.storing++
+	takes(true, false)
+	p.storing++
+	p.begin(shared)
+	p.begin(shared)
+	takes(false, false)
+	p.storing++
+	takes(false, false)
+	p.end(outcome{stored: true}, 0, now)
+	takes(true, false)
+	p.end(outcome{stored: true}, 0, now)
+	p.end(outcome{stored: true}, 0, now)
+	p.end(outcome{}, 0, now)
+	takes(true, true)
+	p.begin(alone)
+	takes(false, false)
+	p.end(outcome{}, 0, now)
+	takes(true, true)
+}

@@ -513,8 +513,9 @@ func (j *journal) open() error {
 }
 
 // append writes a record and, with durable, waits until it cannot be lost any
-// more. A record that could not be written whole is cut off again.
-func (j *journal) append(h header, content [sections][]byte, durable bool) error {
+// more. A record that could not be written whole is cut off again. Between the two
+// written is called, if given.
+func (j *journal) append(h header, content [sections][]byte, durable bool, written func()) error {
 	for i, part := range content {
 		h.sizes[i] = uint32(len(part))
 	}
@@ -542,7 +543,13 @@ func (j *journal) append(h header, content [sections][]byte, durable bool) error
 		return fmt.Errorf("write journal: %w", err)
 	}
 	j.size += int64(n)
-	for end := j.size; durable && j.safe < end; {
+	end := j.size
+	if written != nil {
+		j.mu.Unlock()
+		written()
+		j.mu.Lock()
+	}
+	for durable && j.safe < end {
 		if j.bad != nil {
 			return j.bad
 		}
@@ -583,7 +590,7 @@ func (j *journal) close() error {
 	if !there {
 		return nil
 	}
-	err := j.append(header{kind: closed}, [sections][]byte{}, true)
+	err := j.append(header{kind: closed}, [sections][]byte{}, true, nil)
 	return errors.Join(err, j.out.Close())
 }
 
@@ -606,7 +613,7 @@ func (j *journal) machine(m node.Machine) (id string, err error) {
 		return id, nil
 	}
 	// A result that refers to it is synced after it.
-	if err := j.append(header{kind: machine, key: key}, [sections][]byte{data}, false); err != nil {
+	if err := j.append(header{kind: machine, key: key}, [sections][]byte{data}, false, nil); err != nil {
 		return "", err
 	}
 	j.mu.Lock()

@@ -197,9 +197,12 @@ type Attempt struct {
 	Work string // the step's own working folder
 	// Clean says that nothing the command started outlives it, so that another
 	// attempt may have its folder if it leaves that empty.
-	Clean  bool
-	run    *Run
-	record Result
+	Clean bool
+	// Written, if given, is called when a small result is written and only the
+	// disk is waited for.
+	Written func()
+	run     *Run
+	record  Result
 }
 
 // Begin makes an attempt's folder and remembers that the step is under way,
@@ -242,7 +245,7 @@ func (a *Attempt) remember(k kind, why string) error {
 	if err != nil {
 		return err
 	}
-	return a.run.journal.append(h, [sections][]byte{data, parts}, false)
+	return a.run.journal.append(h, [sections][]byte{data, parts}, false, nil)
 }
 
 func (a *Attempt) header(k kind) (h header, err error) {
@@ -380,7 +383,7 @@ func (a *Attempt) pack(observations, stdout, stderr []byte) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.append(h, [sections][]byte{data, parts, observations, stdout, stderr}, true); err != nil {
+	if err := j.append(h, [sections][]byte{data, parts, observations, stdout, stderr}, true, a.Written); err != nil {
 		return nil, fmt.Errorf("store result: %w", err)
 	}
 	// It stands in the pack; what is left here would only take up room.
