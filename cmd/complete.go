@@ -36,6 +36,11 @@ func (a *app) completeArguments(c *cobra.Command) {
 			_ = c.RegisterFlagCompletionFunc(f.Name, o.complete)
 		}
 	})
+	if f := c.Flags().Lookup("on"); f != nil && c.Flags().Lookup("sbatch-arg") != nil {
+		_ = c.RegisterFlagCompletionFunc(f.Name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return placeKinds, cobra.ShellCompDirectiveNoSpace // or a file
+		})
+	}
 	if c.HasParent() && c.HasSubCommands() {
 		c.Args = subcommand
 	}

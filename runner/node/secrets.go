@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // secretWords are what the words of a variable's name end in that holds a
@@ -260,7 +261,15 @@ func (s Secrets) blotFile(path string) (held bool, err error) {
 }
 
 // writable opens a file for writing, also one of this user's that is read-only.
+// One that has other names gets a content of its own first: they may be anywhere.
 func writable(path string) (*os.File, error) {
+	if info, err := os.Lstat(path); err != nil {
+		return nil, err
+	} else if stat, is := info.Sys().(*syscall.Stat_t); is && stat.Nlink > 1 {
+		if err := detach(path, info.Mode().Perm()); err != nil {
+			return nil, err
+		}
+	}
 	w, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if !errors.Is(err, fs.ErrPermission) {
 		return w, err
@@ -274,4 +283,25 @@ func writable(path string) (*os.File, error) {
 	}
 	w, err = os.OpenFile(path, os.O_WRONLY, 0)
 	return w, errors.Join(err, os.Chmod(path, info.Mode().Perm()))
+}
+
+// detach puts a copy in the place of a file, which loses its other names.
+func detach(path string, mode fs.FileMode) error {
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = from.Close() }()
+	to, err := os.CreateTemp(filepath.Dir(path), ".copy-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Chmod(mode), to.Close()); err == nil {
+		err = os.Rename(to.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(to.Name())
+	}
+	return err
 }

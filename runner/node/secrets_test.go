@@ -144,4 +144,17 @@ func TestBlot(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, held)
 	}
+
+	// What a file's other names stand for is not the step's.
+	other := filepath.Join(t.TempDir(), "other")
+	require.NoError(t, os.WriteFile(other, []byte("it is abcdefgh"), 0o600))
+	require.NoError(t, os.Link(other, filepath.Join(dir, "linked")))
+	held, err := s.Blot(dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"linked"}, held)
+	for path, want := range map[string]string{other: "it is abcdefgh", filepath.Join(dir, "linked"): "it is ********"} {
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
 }
