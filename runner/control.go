@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"slices"
 	"sync"
 )
 
@@ -148,11 +147,13 @@ func (e *Engine) HoldAfterExperiments(on bool) {
 // toLeaveOut gives the steps that are to be left out and have not begun.
 func (x *execution) toLeaveOut(begun map[string]bool) []*Step {
 	var out []*Step
+	twice := map[string]bool{}
 	for _, id := range x.control.takeSkips() {
 		s := x.steps[id]
-		if _, ended := x.outcomes[id]; s != nil && !ended && !begun[id] && !slices.Contains(out, s) {
+		if _, ended := x.outcomes[id]; s != nil && !ended && !begun[id] && !twice[id] {
 			out = append(out, s)
 		}
+		twice[id] = true
 	}
 	return out
 }

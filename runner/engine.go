@@ -294,12 +294,14 @@ func (x *execution) walk(ctx context.Context) {
 	}
 	for len(open) > 0 || len(ready) > 0 || running > 0 {
 		x.broken(x.log.Err())
-		for _, s := range x.toLeaveOut(begun) {
-			this := func(other *Step) bool { return other == s }
-			open, ready = slices.DeleteFunc(open, this), slices.DeleteFunc(ready, this)
-			o := outcome{step: s, status: event.SkippedOn, left: true, why: "skipped on request"}
-			x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
-			done(o)
+		if out := x.toLeaveOut(begun); len(out) > 0 {
+			for _, s := range out {
+				o := outcome{step: s, status: event.SkippedOn, left: true, why: "skipped on request"}
+				x.log.Emit(event.StepFinished{Step: s.ID, Status: o.status, Error: o.why})
+				done(o)
+			}
+			over := func(s *Step) bool { _, ended := x.outcomes[s.ID]; return ended }
+			open, ready = slices.DeleteFunc(open, over), slices.DeleteFunc(ready, over)
 		}
 		if on, why := x.control.isHeld(); on != held {
 			held = on

@@ -127,6 +127,7 @@ func measured(tb testing.TB, kept *store.Store, steps []*Step) {
 			if err != nil {
 				return err
 			}
+			a.Clean = true
 			_, err = a.Done(node.Usage{Wall: time.Second}, lines, 2)
 			return err
 		})
@@ -252,4 +253,35 @@ type free struct{ *node.Local }
 func (free) Run(_ context.Context, c node.Command) (node.Result, error) {
 	_, err := io.WriteString(c.Stdout, `{"metric":"miss_ratio","value":0.5,"unit":"1"}`+"\n")
 	return node.Result{End: node.Exited}, err
+}
+
+// BenchmarkSkip100k leaves out what remains of a sweep of 100,000 points when its
+// first step runs.
+func BenchmarkSkip100k(b *testing.B) {
+	p := bigPlan(b, 100_000)
+	for b.Loop() {
+		kept, err := store.Open(b.TempDir())
+		require.NoError(b, err)
+		e := &Engine{Store: kept, Version: "test", Now: time.Now}
+		e.Nodes = []node.Node{skipper{node.NewLocal(), sync.OnceFunc(func() {
+			var all []string
+			for _, s := range p.Steps {
+				all = append(all, s.ID)
+			}
+			e.Skip(all...)
+		})}}
+		sum, err := e.Execute(b.Context(), p, func(Summary) int { return 0 })
+		require.NoError(b, err)
+		require.Greater(b, sum.Steps["skipped"], 99_000)
+	}
+}
+
+type skipper struct {
+	*node.Local
+	skip func()
+}
+
+func (s skipper) Run(context.Context, node.Command) (node.Result, error) {
+	s.skip()
+	return node.Result{End: node.Exited}, nil
 }
