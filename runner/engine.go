@@ -846,7 +846,7 @@ func (x *execution) attempt(ctx context.Context, s *Step, a *store.Attempt, inpu
 		a.Warn(w)
 		x.log.Emit(event.Warned{Step: s.ID, Message: w})
 	}
-	if !s.Exclusive {
+	if !s.Exclusive && !x.control.haltsAfterExperiments() { // its end may hold the run
 		a.Written = func() {
 			o.stored = true
 			x.storing <- o.place
