@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func TestSecretsStayOut(t *testing.T) {
 	}
 	env := []string{"PLAIN=seen by steps"}
 	work := t.TempDir()
+	gate := filepath.Join(t.TempDir(), "gate") // is there once the environment of a step has been seen
 	leak := ""
 	for _, name := range slices.Sorted(maps.Keys(planted)) {
 		env = append(env, name+"="+planted[name])
@@ -48,7 +50,7 @@ experiments:
     profiles: {kick: {compute: 20s}}
     sources: [leak]
     run:
-      - {name: env, sh: "env; echo v=1; sleep 0.1", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
+      - {name: env, sh: "env; echo v=1; i=0; until [ -e '`+gate+`' ] || [ $i = 200 ]; do sleep 0.05; i=$((i+1)); done", extract: [{metric: v, regex: {line: "v=(?P<value>.*)"}}]}
       - {name: file, sh: 'cat "$REPRISE_SOURCE_LEAK"; cat "$REPRISE_SOURCE_LEAK" >&2; sleep 0.1'}
       - {name: pieces, sh: 'head -c 30 "$REPRISE_SOURCE_LEAK"; sleep 0.1; tail -c +31 "$REPRISE_SOURCE_LEAK"'}
   E2:
@@ -107,7 +109,7 @@ claims:
 		run.Stdout, run.Stderr = &said, &said
 		require.NoError(t, run.Start())
 		stop, watched, read := make(chan struct{}), make(chan string, 1), make(chan string, 1)
-		go func() { watched <- watchChildren(run.Process.Pid, stop) }()
+		go func() { watched <- watchChildren(run.Process.Pid, gate, stop) }()
 		go func() { read <- watchLogs(kept, stop) }()
 		_ = run.Wait()
 		close(stop)
@@ -161,7 +163,12 @@ claims:
 // sees it, until stop is closed.
 func watchLogs(dir string, stop <-chan struct{}) string {
 	seen := map[string]bool{}
-	for {
+	for over := false; ; {
+		select {
+		case <-stop:
+			over = true // but for what was written since the last look
+		default:
+		}
 		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && filepath.Ext(path) == ".log" {
 				data, _ := os.ReadFile(path)
@@ -169,17 +176,20 @@ func watchLogs(dir string, stop <-chan struct{}) string {
 			}
 			return nil
 		})
-		select {
-		case <-stop:
+		if over {
 			return strings.Join(slices.Collect(maps.Keys(seen)), "\n")
-		default:
 		}
 	}
 }
 
+// handed finds what steps are handed. Of a process that ends, no more than the
+// beginning of its environment may be read.
+var handed = regexp.MustCompile(`\b(HF_TOKEN|LICENCE_ID)=`)
+
 // watchChildren gathers the command lines of all processes below one, and the
-// environments of those that it has started, until stop is closed.
-func watchChildren(pid int, stop <-chan struct{}) string {
+// environments of those that it has started and handed no secrets, until stop is
+// closed. It makes the file gate when it has seen one.
+func watchChildren(pid int, gate string, stop <-chan struct{}) string {
 	seen := map[string]bool{}
 	own := ""
 	for {
@@ -204,8 +214,11 @@ func watchChildren(pid int, stop <-chan struct{}) string {
 			seen[command] = true
 			if i == 0 {
 				own = command // its environment has them
-			} else if environ := look("environ"); command != own && !strings.Contains(environ, "HF_TOKEN=") { // else it is about to become the command, or is handed some
+			} else if environ := look("environ"); command != own && !handed.MatchString(environ) { // else it is about to become the command
 				seen[environ] = true
+				if strings.Contains(environ, "PLAIN=seen by steps") {
+					_ = os.WriteFile(gate, nil, 0o600)
+				}
 			}
 		}
 	}
