@@ -41,7 +41,7 @@ func (a *app) completeArguments(c *cobra.Command) {
 			return placeKinds, cobra.ShellCompDirectiveNoSpace // or a file
 		})
 	}
-	if c.HasParent() && c.HasSubCommands() {
+	if c.HasSubCommands() {
 		c.Args = subcommand
 	}
 }

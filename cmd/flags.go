@@ -134,5 +134,9 @@ func subcommand(c *cobra.Command, args []string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	return fail(ExitUsage, fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), artifacts.DidYouMean(args[0], names), c.CommandPath()+" --help lists the commands")
+	meant := artifacts.DidYouMean(args[0], names)
+	if !c.HasParent() && slices.Contains(artifacts.EmbeddedNames(), args[0]) {
+		meant = "reprise run " + args[0] + " runs that artifact, reprise show " + args[0] + " tells what it claims"
+	}
+	return fail(ExitUsage, fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()), meant, c.CommandPath()+" --help lists the commands")
 }
