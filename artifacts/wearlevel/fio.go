@@ -20,7 +20,7 @@ import (
 
 func init() {
 	artifacts.Register(artifacts.Builtin{
-		Name: "wearlevel.fio", Version: 1,
+		Name: "wearlevel.fio", Version: 2,
 		Doc: "fio against an emulated SSD served over NBD, verifying what it wrote",
 		Params: []artifacts.Param{
 			{Name: "rw", Doc: "fio's rw: randwrite, randrw, …"},
