@@ -119,7 +119,7 @@ model keeps no state.`,
 	among(c.Flags(), "preset", append(presetNames(), "femu")...)
 	c.Flags().StringVar(&geometry, "geometry", "", "YAML `file` that changes the preset's properties")
 	c.Flags().StringVar(&gc, "gc", "", "victim selection: greedy, fifo, cost-benefit, d-choice; other presets also random, wear-aware")
-	among(c.Flags(), "gc", victimPolicies...)
+	among(c.Flags(), "gc", emulator.VictimPolicies()...)
 	c.Flags().StringVar(&latencyOut, "latency-out", "", "write every request's latency in ns to this CSV `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
 	c.Flags().BoolVar(&wrap, "wrap", false, "take addresses modulo the device's capacity")
@@ -128,9 +128,6 @@ model keeps no state.`,
 	flags.add(c)
 	return c
 }
-
-// victimPolicies are the selections that --gc names.
-var victimPolicies = []string{"greedy", "fifo", "random", "d-choice", "cost-benefit", "wear-aware"}
 
 // openOrLoad makes a device, or loads one, which then has its own properties.
 func openOrLoad[D any](c *cobra.Command, load string, open func() (D, error)) (ssd D, err error) {

@@ -54,7 +54,7 @@ func (f *traceFlags) add(c *cobra.Command) {
 	among(flags, "format", traceFormats()...)
 	flags.Uint32Var(&o.BlockSize, "block-size", 0, "`bytes` of a block in formats that count blocks (default 512)")
 	flags.StringVar(&o.TimeUnit, "time-unit", "", "`unit` of times where the format leaves it open: s, ms, us, ns, 100ns")
-	among(flags, "time-unit", timeUnits...)
+	among(flags, "time-unit", traces.TimeUnits()...)
 	flags.IntVar(&f.volume, "volume", -1, "only the requests of volume `number`")
 	flags.StringVar(&o.Action, "action", "", "blkparse `event` that counts as a request: Q, D or C (default Q)")
 	among(flags, "action", "Q", "D", "C")
@@ -66,7 +66,7 @@ func (f *traceFlags) add(c *cobra.Command) {
 	flags.StringVar(&o.CSV.Volume, "volume-column", "", "csv `column` of the volume")
 	flags.StringVar(&o.CSV.Latency, "latency", "", "csv `column` of the measured latency")
 	flags.StringVar(&o.CSV.LatencyUnit, "latency-unit", "", "`unit` of the latency")
-	among(flags, "latency-unit", timeUnits...)
+	among(flags, "latency-unit", traces.TimeUnits()...)
 	flags.Uint32Var(&o.CSV.OffsetUnit, "offset-unit", 0, "`bytes` in one unit of the address (default: by the column's name)")
 	flags.Uint32Var(&o.CSV.SizeUnit, "size-unit", 0, "`bytes` in one unit of the size (default: by the column's name)")
 	flags.StringSliceVar(&o.CSV.ReadValues, "op-read", nil, "`values` of the operation that mean read")
@@ -78,9 +78,6 @@ func (f *traceFlags) add(c *cobra.Command) {
 	among(flags, "header", "yes", "no")
 	flags.BoolVar(&o.CSV.HashIDs, "hash-ids", false, "csv: ids are text; take their hash")
 }
-
-// timeUnits are those that traces know.
-var timeUnits = []string{"s", "ms", "us", "ns", "100ns"}
 
 func traceFormats() []string {
 	var names []string

@@ -35,8 +35,8 @@ func (s *slots) take(slot, end int64) {
 
 func (s *slots) taken(slot int64) bool { return s.words[slot>>6%busWords]>>(slot&63)&1 != 0 }
 
-// free is the first slot from the given one on that is not taken. What lies
-// beyond the ring's end counts as free for itself.
+// free is the first slot from the given one on that is not taken. Beyond the
+// ring's end that is the given one, or what follows the spill of a full ring.
 func (s *slots) free(slot, end int64) int64 {
 	if slot >= end {
 		return slot

@@ -169,10 +169,7 @@ func (c *Config) validate() (VictimPolicy, orderKind, WearLeveler, error) {
 			"raise op_pcent, or make lines smaller with more blks_per_pl of fewer pages", c.LogicalPages, c.Pages(), c.spareLines(), max(room, 0)))
 	}
 
-	var names []string
-	for _, k := range victimKinds {
-		names = append(names, k.name)
-	}
+	names := VictimPolicies()
 	i := slices.Index(names, c.GC)
 	if i < 0 {
 		return fail(oneOf("gc_policy", c.GC, names...))

@@ -19,6 +19,15 @@ var victimKinds = []struct {
 	{"wear-aware", "fewest valid pages plus a charge for wear beyond the mean, of gc_choices random lines", func(c Config) (VictimPolicy, orderKind) { return wearAware{c.GCChoices}, unordered }},
 }
 
+// VictimPolicies are the names that Config.GC can have.
+func VictimPolicies() []string {
+	names := make([]string, len(victimKinds))
+	for i, k := range victimKinds {
+		names[i] = k.name
+	}
+	return names
+}
+
 // first follows the order that Lines keeps.
 type first struct{}
 

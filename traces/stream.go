@@ -67,8 +67,11 @@ func (o Options) timeScale(otherwise string) (int64, error) {
 	if scale, ok := timeUnits[unit]; ok {
 		return scale, nil
 	}
-	return 0, fmt.Errorf("unknown time unit %q: want s, ms, us, ns or 100ns", unit)
+	return 0, fmt.Errorf("unknown time unit %q: want one of %s", unit, strings.Join(TimeUnits(), ", "))
 }
+
+// TimeUnits are the names that Options.TimeUnit can have.
+func TimeUnits() []string { return []string{"s", "ms", "us", "ns", "100ns"} }
 
 var timeUnits = map[string]int64{"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1, "100ns": 100}
 
