@@ -221,6 +221,11 @@ func stoppedByOthers(t *testing.T, s *nodetest.Slurm) {
 	require.ErrorContains(t, err, "was stopped")
 	require.ErrorContains(t, err, "by somebody else")
 
+	// A shell whose command the signal reaches first says so by its exit code.
+	c = sh(t, `trap "" TERM; scancel $SLURM_JOB_ID; exit 143`)
+	_, err = n.Run(t.Context(), c)
+	require.ErrorContains(t, err, "by somebody else")
+
 	// A task that dies without a word, as on a machine that fails.
 	c = sh(t, `kill -9 $PPID; sleep 60`)
 	_, err = n.Run(t.Context(), c)

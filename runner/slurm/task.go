@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"reprise/runner/node"
@@ -93,8 +94,8 @@ func runTask(ctx context.Context, array string, i int, s spec, sizes *[len(strea
 		Limit: s.Limit, Memory: s.Memory, Stdout: files[0], Stderr: files[1],
 	})
 	// Slurm asks the command itself to stop, too, so it may have ended by that
-	// before this process came to know.
-	if r.End == node.Signalled {
+	// before this process came to know; a shell tells of a command that has.
+	if r.End == node.Signalled || r.End == node.Exited && r.ExitCode == 128+int(syscall.SIGTERM) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(200 * time.Millisecond):
