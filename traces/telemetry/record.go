@@ -99,6 +99,9 @@ func (r *Recording) Run(ctx context.Context, info Info, take func(*Sample, Label
 		return err
 	}
 	if err := c.Start(); err != nil {
+		if ctx.Err() != nil {
+			return nil // before the first sample
+		}
 		return err
 	}
 	rates := &pcie{last: map[int][2]float64{}}

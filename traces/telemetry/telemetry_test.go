@@ -233,3 +233,14 @@ esac
 	require.ErrorContains(t, err, `line 2: time "never": want seconds since 1970`)
 	require.Equal(t, []string{"0 site=here", "1 site=here", "2 family=x;site=here", "3 family=x;site=here", "4 site=here", "5 site=here"}, seen)
 }
+
+// What is recorded may be over before the first sample: that is no error either.
+func TestRecordingOverBeforeItBegins(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &Recording{Program: "sh", Interval: time.Millisecond}
+	require.NoError(t, r.Run(ctx, Info{Fields: []string{"timestamp", "index"}}, func(*Sample, Labels) error {
+		t.Error("a sample of nothing")
+		return nil
+	}))
+}
